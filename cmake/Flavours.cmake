@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+# Every library and unit test of ours exists in three flavours in the one build tree, so that ctest is the one list:
+# NAME (as configured), NAME_asan (AddressSanitizer and UndefinedBehaviorSanitizer) and NAME_tsan (ThreadSanitizer).
+# Anything linked into one process is compiled in one flavour.
+
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+set(PCIENIC_FLAVOURS plain asan tsan)
+set(PCIENIC_FLAGS_plain "")
+set(PCIENIC_FLAGS_asan -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
+set(PCIENIC_FLAGS_tsan -fsanitize=thread -fno-omit-frame-pointer -O1 -g)
+set(PCIENIC_SUFFIX_plain "")
+set(PCIENIC_SUFFIX_asan _asan)
+set(PCIENIC_SUFFIX_tsan _tsan)
+set(PCIENIC_LABEL_plain unit)
+set(PCIENIC_LABEL_asan asan)
+set(PCIENIC_LABEL_tsan tsan)
+
+set(PCIENIC_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Werror
+    $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>)
+
+function(_pcienic_flavour TARGET FLAVOUR)
+  target_compile_options(${TARGET} PRIVATE ${PCIENIC_WARNINGS} ${PCIENIC_FLAGS_${FLAVOUR}})
+  if(PCIENIC_FLAGS_${FLAVOUR})
+    target_link_options(${TARGET} PRIVATE ${PCIENIC_FLAGS_${FLAVOUR}})
+  endif()
+endfunction()
+
+# pcienic_add_library(NAME SOURCES f... [INCLUDE dir...] [DEPENDS our-library...] [LINK other-target...] [AFTER target...])
+# INCLUDE and LINK are public. DEPENDS names libraries made by this function; each flavour links the same flavour.
+# AFTER names targets that must be built first (generated headers).
+function(pcienic_add_library NAME)
+  cmake_parse_arguments(A "" "" "SOURCES;INCLUDE;DEPENDS;LINK;AFTER" ${ARGN})
+  foreach(flavour IN LISTS PCIENIC_FLAVOURS)
+    set(target ${NAME}${PCIENIC_SUFFIX_${flavour}})
+    add_library(${target} STATIC ${A_SOURCES})
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    _pcienic_flavour(${target} ${flavour})
+    foreach(dir IN LISTS A_INCLUDE)
+      target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${dir}>)
+    endforeach()
+    foreach(dependency IN LISTS A_DEPENDS)
+      target_link_libraries(${target} PUBLIC ${dependency}${PCIENIC_SUFFIX_${flavour}})
+    endforeach()
+    target_link_libraries(${target} PUBLIC ${A_LINK})
+    if(A_AFTER)
+      add_dependencies(${target} ${A_AFTER})
+    endif()
+  endforeach()
+endfunction()
+
+# pcienic_add_executable(NAME SOURCES f... [DEPENDS our-library...] [LINK other-target...] [FLAVOUR plain|asan|tsan])
+function(pcienic_add_executable NAME)
+  cmake_parse_arguments(A "" "FLAVOUR" "SOURCES;DEPENDS;LINK" ${ARGN})
+  if(NOT A_FLAVOUR)
+    set(A_FLAVOUR plain)
+  endif()
+  add_executable(${NAME} ${A_SOURCES})
+  _pcienic_flavour(${NAME} ${A_FLAVOUR})
+  foreach(dependency IN LISTS A_DEPENDS)
+    target_link_libraries(${NAME} PRIVATE ${dependency}${PCIENIC_SUFFIX_${A_FLAVOUR}})
+  endforeach()
+  target_link_libraries(${NAME} PRIVATE ${A_LINK})
+endfunction()
+
+# pcienic_add_unit_test(NAME SOURCES f... [DEPENDS our-library...] [LINK other-target...])
+# Builds NAME, NAME_asan and NAME_tsan; their cases are ctest's unit.*, asan.* and tsan.*, labelled likewise.
+function(pcienic_add_unit_test NAME)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  foreach(flavour IN LISTS PCIENIC_FLAVOURS)
+    set(target ${NAME}${PCIENIC_SUFFIX_${flavour}})
+    set(label ${PCIENIC_LABEL_${flavour}})
+    pcienic_add_executable(${target} FLAVOUR ${flavour} SOURCES ${A_SOURCES} DEPENDS ${A_DEPENDS}
+                           LINK ${A_LINK} GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${target} TEST_PREFIX ${label}. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${label} TIMEOUT 300)
+  endforeach()
+endfunction()
