@@ -116,7 +116,8 @@ typedef void PcienicClassData;
  * the device's own BAR ends as a bus error instead of recursion. Trees before
  * 8.1 without the backport lack the guard; a device that sets
  * MemTxAttrs::memory on its DMA never reaches an MMIO handler there either.
- * A macro, since QEMU names the bottom half after the callback. dev: DeviceState.
+ * dev is a DeviceState. A macro, since QEMU names the bottom half after the
+ * callback it was given.
  */
 #ifdef qemu_bh_new_guarded
 #define pcienic_bh_new(callback, opaque, dev)                            \
