@@ -74,17 +74,23 @@ def _register(register):
 
     kind = "RegisterArray" if register.is_array else "Register"
     count = f", {register.count}" if register.is_array else ""
-    base = f"uiovfio::{kind}<{register.offset:#05x}, {_type(register.width)}{count}, uiovfio::Access::{register.access}>"
+    write_one = register.mask_of("rw1c") | register.mask_of("rw1s") if register.access == "rw" else 0
+    mask = f", {_number(write_one, register.width)}" if write_one else ""
+    base = (f"uiovfio::{kind}<{register.offset:#05x}, {_type(register.width)}{count}, "
+            f"uiovfio::Access::{register.access}{mask}>")
     body = _fields(register, "    ", spell)
     lines = ["", f"/// {register.doc}"]
     return lines + ([f"struct {name} : {base} {{", *body, "};"] if body else [f"struct {name} : {base} {{}};"])
 
 
 def _word_helpers(word):
-    def spell(field):
-        return f"WordField<{_type(word.width)}, {field.lsb}, {field.msb}, {_value_type(field, word.width)}>"
+    name = camel(word.name)
 
-    return ["", f"    /// The fields of {word.name.lower()}.", f"    struct {camel(word.name)} {{",
+    def spell(field):
+        return f"uiovfio::Field<{name}, {field.lsb}, {field.msb}, uiovfio::Access::rw, {_value_type(field, word.width)}>"
+
+    return ["", f"    /// The word {word.name.lower()} as fields: {name}::Value{{}}.set<{name}::{camel(word.fields[0].name)}>(...).raw().",
+            f"    struct {name} {{", f"        using Value = uiovfio::RegisterValue<{name}, {_type(word.width)}>;",
             *_fields(word, "        ", spell), "    };"]
 
 
@@ -99,29 +105,15 @@ def _structure(structure):
     return lines + [f"static_assert(offsetof({name}, {word.name.lower()}) == {word.offset});" for word in structure.words]
 
 
-WORD_FIELD = """
-/// Some bits of a word of a structure in memory.
-template <typename Word, unsigned Lsb, unsigned Msb, typename Value>
-struct WordField {
-    static constexpr unsigned kShift = Lsb;
-    static constexpr Word kMax = static_cast<Word>(~Word{0}) >> (sizeof(Word) * 8 - 1 - (Msb - Lsb));
-    static constexpr Word kMask = kMax << Lsb;
-    static constexpr Value get(Word word) noexcept { return static_cast<Value>((word >> Lsb) & kMax); }
-    /// The value in its place, to be or-ed with others; what does not fit is cut off.
-    static constexpr Word put(Value value) noexcept { return (static_cast<Word>(value) & kMax) << Lsb; }
-};""".splitlines()
-
-
 def registers(device):
     lines = _head("The pcienic's registers as types, its structures in memory, and its constants.",
-                  ["<bit>", "<cstddef>", "<cstdint>", "<type_traits>", "", "<uiovfio/register.hpp>"])
-    lines += ["namespace pcienic {", "", 'static_assert(std::endian::native == std::endian::little, "the structures are little-endian");',
-              "", *_constants(device)]
+                  ["<cstddef>", "<cstdint>", "<type_traits>", "", '"uiovfio/register.hpp"'])
+    lines += ["namespace pcienic {", "", *_constants(device)]
     lines += _capability("vendor_capability", device.vendor_capability) + _capability("dvsec", device.dvsec)
     lines += ["", "namespace regs {"]
     for register in [*device.registers, *device.doorbells]:
         lines += _register(register)
-    lines += ["", "}  // namespace regs", *WORD_FIELD]
+    lines += ["", "}  // namespace regs"]
     for structure in device.structures:
         lines += _structure(structure)
     return "\n".join([*lines, "", "}  // namespace pcienic", ""])
@@ -195,7 +187,7 @@ def _table_row(register):
 def table(device):
     everything = [*device.registers, *device.doorbells]
     lines = _head("Every register of the pcienic as data, in the order of the offsets; doorbells come last, as write-only registers.",
-                  ["<cstdint>", "<span>", "<string_view>", "", "<uiovfio/register.hpp>"])
+                  ["<cstdint>", "<span>", "<string_view>", "", '"uiovfio/register.hpp"'])
     lines += ["namespace pcienic {", *TABLE_TYPES, "", "namespace detail {"]
     for register in everything:
         lines += _table_fields(register)
