@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""The command line of vmrun."""
+
+import argparse
+import errno
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import termios
+import time
+
+from . import acceleration, errors, image, initramfs, machine, qemu, suite, verdicts, vm, watchdogs
+
+DEFAULT_DEVICE = "pcienic"
+NO_DEVICE = "none"
+GUEST_MODULES = "vfio-pci vfio_iommu_type1"
+UNIX_PATH_MAX = 107
+
+
+def say(message):
+    for line in str(message).splitlines():
+        print(f"vmrun: {line}", file=sys.stderr, flush=True)
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="vmrun", description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
+        epilog="Environment: PCIENIC_QEMU the QEMU binary; PCIENIC_GUEST the guest image's directory (else guest-image/build.sh "
+               "builds it); PCIENIC_BUILD the build folder whose tools and test programs the guest gets; PCIENIC_ACCEL kvm, tcg "
+               "or auto; PCIENIC_CACHE the cache.")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    guest = argparse.ArgumentParser(add_help=False)
+    guest.add_argument("--device", action="append", metavar="D",
+                       help=f"a PCI device as QEMU names it, NAME[,PROPERTY=VALUE...]; repeatable; '{NO_DEVICE}' for none "
+                            f"(default: {DEFAULT_DEVICE})")
+    guest.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument for QEMU; repeatable")
+    guest.add_argument("--put", action="append", default=[], metavar="FILE[:DEST]",
+                       help="copy a file or a folder into the guest (default DEST: /root/, where the command starts); repeatable")
+    guest.add_argument("--kernel", metavar="K", help="the guest's kernel: cloud (default) or amd64")
+    guest.add_argument("--arch", default="x86_64", metavar="A", help="the guest's architecture (x86_64)")
+    guest.add_argument("--no-bind", action="store_true", help="leave the devices without a driver instead of binding vfio-pci")
+    guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable; repeatable")
+    guest.add_argument("--trace", action="append", default=[], metavar="PATTERN", help="QEMU trace events to log in qemu.log")
+    guest.add_argument("--build", default=os.environ.get("PCIENIC_BUILD"), metavar="DIR", help="the build folder")
+    guest.add_argument("--qemu-binary", metavar="FILE", help="the QEMU to use")
+    guest.add_argument("--print-cmd", action="store_true", help="print QEMU's command line on standard error, and keep the logs")
+    guest.add_argument("--timeout", type=float, metavar="S", help="end the guest after S seconds")
+
+    run = verbs.add_parser("run", parents=[guest], help="run a command in the guest, as root; exits with its status",
+                           description="Runs CMD in the guest and exits with its status; 125 when the guest itself died.")
+    run.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
+    run.add_argument("command", nargs="+", metavar="CMD", help="after --")
+
+    shell = verbs.add_parser("shell", parents=[guest], help="the same guest, interactive")
+    shell.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
+
+    suites = verbs.add_parser("suite", parents=[guest], help="run GoogleTest programs in one boot and keep their results")
+    suites.add_argument("--name", required=True)
+    suites.add_argument("--program", action="append", required=True, metavar="FILE")
+    suites.add_argument("--filter", default=os.environ.get("PCIENIC_GTEST_FILTER"), help="a GoogleTest filter")
+    suites.add_argument("--log-dir", required=True, metavar="DIR")
+
+    report = verbs.add_parser("report", help="what a suite's logs say about one case: exit 0 passed, 1 failed, 77 skipped")
+    report.add_argument("--log-dir", required=True, metavar="DIR")
+    report.add_argument("--case", required=True, metavar="SUITE.CASE")
+
+    health = verbs.add_parser("health", help="what a suite's logs say about the machine: exit 0 healthy, 1 not")
+    health.add_argument("--log-dir", required=True, metavar="DIR")
+
+    cases = verbs.add_parser("ctest", help="list the cases of a suite's programs as ctest tests (for cmake/GuestSuite.cmake)")
+    cases.add_argument("--name", required=True)
+    cases.add_argument("--program", action="append", required=True, metavar="FILE")
+    cases.add_argument("--log-dir", required=True, metavar="DIR")
+    cases.add_argument("--properties", required=True, help="CMake words for set_tests_properties")
+    cases.add_argument("--output", required=True, metavar="FILE")
+    return top
+
+
+class Boot:
+    """From the options to a running guest."""
+
+    def __init__(self, options, log_dir, interactive=False):
+        self._options = options
+        self._interactive = interactive
+        self.log_dir = pathlib.Path(log_dir).resolve()
+        self._machine = machine.machine_for(options.arch)
+        self._binary = qemu.find_binary(options.qemu_binary)
+        self._image = image.find_image(options.kernel)
+
+    def command_line(self, command, overlay):
+        options = self._options
+        wanted = [d for d in options.device or [DEFAULT_DEVICE] if d != NO_DEVICE]
+        placements = machine.place_devices(wanted, self._machine, qemu.DeviceTypes(self._binary)) if wanted else []
+        kernel = str(self._image / "vmlinuz")
+        accelerator = acceleration.choose(self._machine, self._binary, kernel, say)
+        self.factor = acceleration.SLOWNESS[accelerator]
+
+        ports = dict(zip(("CONSOLE", "RESULTS", "STDOUT", "STDERR"), self._machine.ports))
+        settings = {**ports, "MODE": "shell" if self._interactive else "run", "MODULES": GUEST_MODULES,
+                    "SLOTS": " ".join(p.slot for p in placements), "BIND": "0" if options.no_bind else "1"}
+        environment = {}
+        for item in options.env:
+            name, separator, value = item.partition("=")
+            if not separator or not name.isidentifier():
+                raise errors.UsageError(f"--env {item}: NAME=VALUE expected")
+            environment[name] = value
+        for request in options.put:
+            overlay.put(request)
+        overlay.add_bytes("/etc/pcienic/run", initramfs.run_script(settings, environment, command))
+        overlay.add_shared_libraries()
+        initrd = self.log_dir / machine.LOG_NAMES["initrd"]
+        initramfs.write_initrd(initrd, self._image / "base.cpio.gz", overlay)
+
+        socket = self.log_dir / "qmp.sock"
+        if len(os.fsencode(socket)) > UNIX_PATH_MAX:
+            socket = pathlib.Path(tempfile.gettempdir()) / f"pcienic-{os.getpid()}.qmp"
+        line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(self.log_dir), str(socket),
+                                   placements, options.qemu, options.trace, self._interactive)
+        if options.print_cmd:
+            print(line, file=sys.stderr, flush=True)
+        return line
+
+
+def forward(descriptor):
+    def sink(data):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view):]
+    return sink
+
+
+class LogDirectory:
+    """Where a run's logs go: the given folder, or a temporary one that stays only where somebody will want to read it."""
+
+    def __init__(self, given, keep):
+        self._temporary = given is None
+        self._keep = keep
+        if given is None:
+            self.path = tempfile.mkdtemp(prefix="pcienic-run-")
+        else:
+            self.path = given
+            pathlib.Path(given).mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self):
+        return self.path
+
+    def __exit__(self, kind, *_):
+        if self._temporary and not self._keep and not (kind and issubclass(kind, errors.GuestDied)):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def run(options):
+    limits = watchdogs.Limits()
+    with LogDirectory(options.log_dir, options.print_cmd) as log_dir:
+        overlay = initramfs.Overlay()
+        initramfs.add_build_products(overlay, options.build, with_tests=True)
+        boot = Boot(options, log_dir)
+        line = boot.command_line(options.command, overlay)
+        limits = limits.scaled(boot.factor)
+        limits.total = options.timeout
+        with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2)) as guest:
+            outcome = guest.follow()
+        if failed := outcome.of_type("error"):
+            raise errors.GuestDied(f"logs in {log_dir}\nthe guest could not be prepared: {failed[0].get('message')}")
+        if outcome.lost:
+            raise vm.describe_loss(outcome, log_dir)
+        return outcome.status
+
+
+def shell(options):
+    if not sys.stdin.isatty():
+        raise errors.UsageError("shell needs a terminal on its standard input; run -- CMD is for scripts")
+    saved = termios.tcgetattr(0)
+    size = shutil.get_terminal_size()
+    with LogDirectory(options.log_dir, options.print_cmd) as log_dir:
+        overlay = initramfs.Overlay()
+        initramfs.add_build_products(overlay, options.build, with_tests=True)
+        boot = Boot(options, log_dir, interactive=True)
+        options.env.insert(0, f"TERM={os.environ.get('TERM', 'vt100')}")
+        login = f"stty sane rows {size.lines} cols {size.columns}; exec sh -l"
+        line = boot.command_line(["sh", "-c", login], overlay)
+        say("starting the guest; leave it with `exit`")
+        try:
+            with vm.VirtualMachine(line, watchdogs.Watchdogs(watchdogs.Limits(boot=None, total=options.timeout))) as guest:
+                outcome = guest.follow()
+        finally:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        if failed := outcome.of_type("error"):
+            raise errors.GuestDied(f"the guest could not be prepared: {failed[0].get('message')}")
+        if outcome.lost:
+            raise vm.describe_loss(outcome, log_dir)
+        return outcome.status
+
+
+def run_suite(options):
+    for program in options.program:
+        if not os.access(program, os.X_OK):
+            raise errors.UsageError(f"--program {program}: there is no such program; build it first")
+    with LogDirectory(options.log_dir, True) as log_dir:
+        overlay = initramfs.Overlay()
+        initramfs.add_build_products(overlay, options.build, with_tests=False)
+        for program in options.program:
+            overlay.add_file(f"{suite.GUEST_DIRECTORY}/{pathlib.Path(program).name}", program)
+        boot = Boot(options, log_dir)
+        line = boot.command_line(suite.guest_command(options.program, options.filter), overlay)
+        limits = watchdogs.SUITE_LIMITS.scaled(boot.factor)
+        if options.timeout:
+            limits.total = options.timeout
+        began = time.monotonic()
+        with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2)) as guest:
+            outcome = guest.follow()
+        suite.save_outcome(log_dir, outcome, options.filter, options.program)
+        say(f"suite {options.name}: {len(outcome.of_type('end'))} cases in {time.monotonic() - began:.1f} s; logs in {log_dir}")
+        if not outcome.of_type("start"):
+            if failed := outcome.of_type("error"):
+                raise errors.GuestDied(f"the guest could not be prepared: {failed[0].get('message')}")
+            if outcome.lost:
+                raise vm.describe_loss(outcome, log_dir)
+            if not options.filter:
+                raise errors.GuestDied(f"no test case started; logs in {log_dir}")
+        elif outcome.lost:
+            say(vm.describe_loss(outcome, log_dir))
+        return 0
+
+
+def report(options):
+    log = verdicts.SuiteLog(options.log_dir)
+    status, sentence = verdicts.case_verdict(log, options.case)
+    for line in log.case_output(options.case):
+        print(line)
+    print(f"{options.case}: {sentence}")
+    if status == verdicts.EXIT_FAILED:
+        print(f"logs in {options.log_dir}")
+    return status
+
+
+def health(options):
+    found = verdicts.complaints(verdicts.SuiteLog(options.log_dir))
+    for complaint in found:
+        print(complaint)
+    print(f"logs in {options.log_dir}" if found else "healthy")
+    return verdicts.EXIT_FAILED if found else verdicts.EXIT_PASSED
+
+
+def ctest(options):
+    command = [sys.executable, os.path.abspath(sys.argv[0]), "report", "--log-dir", options.log_dir]
+    text = suite.cmake_tests(options.name, options.program, command, options.properties)
+    pathlib.Path(options.output).write_text(text, encoding="utf-8")
+    return 0
+
+
+VERBS = {"run": run, "shell": shell, "suite": run_suite, "report": report, "health": health, "ctest": ctest}
+
+
+def interrupt(signum, _frame):
+    raise errors.Interrupted(signum)
+
+
+def main(arguments=None):
+    options = parser().parse_args(arguments)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, interrupt)
+    try:
+        return VERBS[options.verb](options)
+    except errors.Failure as failure:
+        say(failure)
+        return failure.status
+    except errors.Interrupted as interrupted:
+        return interrupted.status
+    except BrokenPipeError:
+        return errors.EXIT_SIGNAL + signal.SIGPIPE
+    except OSError as error:
+        remedy = "; make room, or point TMPDIR and PCIENIC_CACHE to a larger disk" if error.errno == errno.ENOSPC else ""
+        say(f"{error.filename or 'the host'}: {error.strerror}{remedy}")
+        return errors.EXIT_GUEST_DIED

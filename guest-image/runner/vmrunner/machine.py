@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's command line. What differs between architectures stands in MACHINES and nowhere else."""
+
+import dataclasses
+import difflib
+import shlex
+
+from .errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """One architecture's machine with an IOMMU that remaps interrupts."""
+
+    qemu: str  # the binary's usual name
+    arguments: tuple[str, ...]
+    firmware: tuple[str, ...]
+    kernel_arguments: str
+    ports: tuple[str, ...]  # guest's names of its serial ports, in the order of serial_devices
+    serial_devices: tuple[str, ...]  # as -device, chardev appended
+    cpu_flags: frozenset[str]  # any of these in /proc/cpuinfo: the processor can run guests itself
+    root_bus: str
+    root_bus_prefix: str  # sysfs's name of a root bus slot, without the slot
+
+
+MACHINES = {
+    "x86_64": Machine(
+        qemu="qemu-system-x86_64",
+        # split: the IOMMU remaps interrupts only where QEMU, not KVM, holds the I/O APIC.
+        # caching-mode: vfio-pci in the guest's own guests needs it, and it makes unmapping exact.
+        arguments=("-M", "q35,kernel-irqchip=split", "-cpu", "max",
+                   "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"),
+        firmware=("/usr/share/seabios", "/usr/share/qemu"),
+        kernel_arguments="intel_iommu=on no_timer_check tsc=reliable",
+        ports=("/dev/ttyS0", "/dev/ttyS1", "/dev/ttyS2", "/dev/ttyS3"),
+        # The two ports beyond COM2 get interrupts of their own: QEMU's ISA lines cannot be shared.
+        serial_devices=("isa-serial,index=0", "isa-serial,index=1",
+                        "isa-serial,index=2,irq=6", "isa-serial,index=3,irq=7"),
+        cpu_flags=frozenset({"vmx", "svm"}),
+        root_bus="pcie.0",
+        root_bus_prefix="0000:00:",
+    ),
+}
+
+# mitigations, audit, cryptomgr, nowatchdog: seconds of a boot under TCG. devkmsg=on: markers in the kernel log may
+# not be dropped. panic=-1 with -no-reboot: a panic ends QEMU at once instead of leaving it hanging.
+COMMON_KERNEL_ARGUMENTS = (
+    "quiet loglevel=3 panic=-1 oops=panic panic_on_warn=0 printk.devkmsg=on mitigations=off audit=0 apparmor=0 "
+    "cryptomgr.notests random.trust_cpu=on nokaslr rcupdate.rcu_expedited=1 nowatchdog hugepages=64"
+)
+
+# The slots of the root bus that --device fills; QEMU's own devices sit below and above.
+FIRST_SLOT = 0x10
+LAST_SLOT = 0x1D
+
+
+def machine_for(arch):
+    try:
+        return MACHINES[arch]
+    except KeyError:
+        raise UsageError(f"--arch {arch} is not supported yet: this runner knows {', '.join(MACHINES)}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """A device as QEMU is given it, and the root-bus slot in or behind which the guest finds it."""
+
+    arguments: tuple[str, ...]
+    slot: str
+
+
+def place_devices(specs, machine, device_types):
+    """Gives each device of --device a place of its own, so that each is alone in its IOMMU group and the guest can
+    tell which is which: a PCI Express device behind its own root port, a conventional one on the root bus."""
+    if len(specs) > LAST_SLOT - FIRST_SLOT + 1:
+        raise UsageError(f"{len(specs)} devices are more than the {LAST_SLOT - FIRST_SLOT + 1} that the guest has room for")
+    placements = []
+    for index, spec in enumerate(specs):
+        name, *properties = spec.split(",")
+        for taken in ("bus", "addr"):
+            if any(item.split("=")[0] == taken for item in properties):
+                raise UsageError(f"--device {spec}: {taken}= is the runner's to choose; "
+                                 "to place a device yourself use --qemu=-device --qemu=SPEC and bind it in the guest")
+        express = device_types.express(name)
+        if express is None:
+            close = difflib.get_close_matches(name, device_types.names, n=3) or sorted(
+                n for n in device_types.names if n.startswith("pcienic"))
+            raise UsageError(f"--device {spec}: {device_types.binary} has no PCI device '{name}'"
+                             + (f"; did you mean {', '.join(close)}?" if close else ""))
+        slot = FIRST_SLOT + index
+        identity = [] if any(item.startswith("id=") for item in properties) else [f"id=dev{index}"]
+        if express:
+            port = f"pcie-root-port,id=port{index},bus={machine.root_bus},addr={slot:#x},chassis={index + 1},slot={index + 1}"
+            arguments = ("-device", port, "-device", ",".join([name, *identity, f"bus=port{index}", *properties]))
+        else:
+            where = [f"bus={machine.root_bus}", f"addr={slot:#x}"]
+            arguments = ("-device", ",".join([name, *identity, *where, *properties]))
+        placements.append(Placement(arguments, f"{machine.root_bus_prefix}{slot:02x}.0"))
+    return placements
+
+
+def escape(path):
+    """A file name inside a QEMU option: a comma would end it."""
+    return str(path).replace(",", ",,")
+
+
+@dataclasses.dataclass
+class CommandLine:
+    """Everything that QEMU is started with. `interactive` puts the console on our own standard input and output."""
+
+    machine: Machine
+    binary: str
+    accelerator: str
+    kernel: str
+    initrd: str
+    log_dir: str
+    qmp_socket: str
+    placements: list
+    extra: list
+    trace: list
+    interactive: bool = False
+
+    def words(self):
+        machine = self.machine
+        words = [self.binary]
+        for directory in machine.firmware:
+            words += ["-L", directory]
+        words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "1G", "-smp", "2"]
+        words += ["-accel", "tcg,thread=multi" if self.accelerator == "tcg" else self.accelerator]
+        words += machine.arguments
+        words += ["-kernel", self.kernel, "-initrd", self.initrd, "-append",
+                  f"console={machine.ports[0].removeprefix('/dev/')} {COMMON_KERNEL_ARGUMENTS} {machine.kernel_arguments}"]
+        for name, device in zip(("console", "results", "stdout", "stderr"), machine.serial_devices):
+            log = escape(f"{self.log_dir}/{LOG_NAMES[name]}")
+            if name == "console" and self.interactive:
+                backend = f"stdio,id={name},signal=off,logfile={log},logappend=off"
+            else:
+                backend = f"file,id={name},path={log}"
+            words += ["-chardev", backend, "-device", f"{device},chardev={name}"]
+        words += ["-qmp", f"unix:{escape(self.qmp_socket)},server=on,wait=off"]
+        words += ["-d", "guest_errors", "-D", f"{self.log_dir}/{LOG_NAMES['qemu']}"]
+        for pattern in self.trace:
+            words += ["--trace", pattern]
+        for placement in self.placements:
+            words += placement.arguments
+        return words + list(self.extra)
+
+    def __str__(self):
+        return shlex.join(self.words())
+
+
+LOG_NAMES = {
+    "console": "console.log",
+    "results": "results.jsonl",
+    "stdout": "stdout.log",
+    "stderr": "stderr.log",
+    "qemu": "qemu.log",
+    "qemu_stderr": "qemu.stderr",
+    "command": "cmdline.txt",
+    "initrd": "initrd.cpio",
+    "outcome": "outcome.json",
+}

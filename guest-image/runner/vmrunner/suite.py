@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""GoogleTest programs in one boot: the listing of their cases on the host, and the run itself."""
+
+import json
+import pathlib
+import subprocess
+
+from .errors import UsageError
+from .machine import LOG_NAMES
+
+GUEST_DIRECTORY = "/usr/libexec/pcienic-tests"
+RUN_SUITE = "/usr/libexec/pcienic-guest/run-suite"
+
+
+def guest_command(programs, case_filter):
+    return [RUN_SUITE, case_filter or "", *(f"{GUEST_DIRECTORY}/{pathlib.Path(p).name}" for p in programs)]
+
+
+def list_cases(program):
+    """The cases of a GoogleTest program, which is run on the host for that: listing touches no device."""
+    answer = subprocess.run([program, "--gtest_list_tests"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise UsageError(f"{program} --gtest_list_tests ended with status {answer.returncode}: {answer.stderr.strip()}")
+    suite, cases = None, []
+    for line in answer.stdout.splitlines():
+        name = line.partition("#")[0].rstrip()
+        if not line.startswith(" ") and name.endswith("."):
+            suite = name
+        elif line.startswith("  ") and suite and "DISABLED_" not in suite + name:
+            cases.append(suite + name.strip())
+    return cases
+
+
+def cmake_tests(suite, programs, report_command, properties):
+    """What ctest includes: one test for each case, that reports on the suite's one boot."""
+    owners = {}
+    lines = []
+    for program in programs:
+        for case in list_cases(program):
+            if case in owners:
+                raise UsageError(f"suite {suite}: {case} is in {owners[case]} and in {program}; a case's name is its only name")
+            owners[case] = program
+            test = f"guest.{suite}.{case}"
+            words = " ".join(f"[==[{word}]==]" for word in [*report_command, "--case", case])
+            lines.append(f"add_test([==[{test}]==] {words})")
+            lines.append(f"set_tests_properties([==[{test}]==] PROPERTIES {properties})")
+    return "\n".join(lines) + "\n"
+
+
+def save_outcome(log_dir, outcome, case_filter, programs):
+    """Beside the logs, what the logs themselves do not tell."""
+    summary = {"lost": outcome.lost, "status": outcome.status, "filter": case_filter or "",
+               "programs": [pathlib.Path(p).name for p in programs]}
+    path = pathlib.Path(log_dir) / LOG_NAMES["outcome"]
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""One QEMU process, from start to end."""
+
+import ctypes
+import dataclasses
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+from .channels import Follower, RecordParser
+from .errors import GuestDied, UsageError
+from .machine import LOG_NAMES
+from .qemu import Qmp
+
+PR_SET_PDEATHSIG = 1
+TICK_SECONDS = 0.01
+AFTER_THE_END_SECONDS = 30
+CONSOLE_LINES = 100
+SIGNS_OF_DEATH = re.compile(r"Kernel panic - not syncing.*|Oops:.*|BUG:.*|Out of memory.*|Attempted to kill init.*")
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How a guest ended: with the status of its command, or lost for a reason."""
+
+    status: int | None = None
+    lost: str | None = None
+    records: list = dataclasses.field(default_factory=list)
+    garbage: list = dataclasses.field(default_factory=list)
+
+    def of_type(self, kind):
+        return [record for record in self.records if record["type"] == kind]
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def console_lines(log_dir):
+    """The console's lines without the terminal's control characters."""
+    try:
+        text = (pathlib.Path(log_dir) / LOG_NAMES["console"]).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc", "", text)
+    return [line.rstrip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
+
+
+class VirtualMachine:
+    """Starts QEMU with a prepared command line and follows it to its end.
+
+    `on_stdout` and `on_stderr` get the command's output as it arrives. Leaving the context kills what still runs."""
+
+    def __init__(self, command_line, watchdogs, on_stdout=None, on_stderr=None):
+        self._command = command_line
+        self._log_dir = pathlib.Path(command_line.log_dir)
+        self._watchdogs = watchdogs
+        self._sinks = {name: sink for name, sink in (("stdout", on_stdout), ("stderr", on_stderr)) if sink}
+        self._process = None
+
+    def __enter__(self):
+        for name in ("console", "results", "stdout", "stderr", "qemu", "qemu_stderr", "outcome"):
+            (self._log_dir / LOG_NAMES[name]).unlink(missing_ok=True)
+        (self._log_dir / LOG_NAMES["command"]).write_text(f"{self._command}\n", encoding="utf-8")
+        interactive = self._command.interactive
+        try:
+            with open(self._log_dir / LOG_NAMES["qemu_stderr"], "wb") as errors:
+                # Interactive QEMU reads the terminal, so it must stay in our process group.
+                self._process = subprocess.Popen(
+                    self._command.words(), stdin=None if interactive else subprocess.DEVNULL,
+                    stdout=None if interactive else errors, stderr=errors,
+                    preexec_fn=_die_with_parent, start_new_session=not interactive)
+        except OSError as error:
+            raise UsageError(f"QEMU {self._command.binary} cannot be started: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        pathlib.Path(self._command.qmp_socket).unlink(missing_ok=True)
+
+    def follow(self):
+        """Returns the Outcome once QEMU has ended or a watchdog has ended it."""
+        outcome = Outcome()
+        parser = RecordParser()
+        results = Follower(self._log_dir / LOG_NAMES["results"])
+        console = Follower(self._log_dir / LOG_NAMES["console"])
+        sinks = [(Follower(self._log_dir / LOG_NAMES[name]), sink) for name, sink in self._sinks.items()]
+        ended_at = None
+        while True:
+            gone = self._process.poll() is not None  # asked before reading: what is read after it is complete
+            if console.read():
+                self._watchdogs.heard()
+            for follower, sink in sinks:
+                if data := follower.read():
+                    self._watchdogs.heard()
+                    sink(data)
+            for record in parser.feed(results.read()):
+                self._watchdogs.heard()
+                self._watchdogs.record(record)
+                outcome.records.append(record)
+                if record["type"] == "exit":
+                    outcome.status = record.get("status")
+                    ended_at = time.monotonic()
+            if gone:
+                break
+            if ended_at is not None:
+                if time.monotonic() - ended_at > AFTER_THE_END_SECONDS:
+                    break
+            elif reason := self._watchdogs.expired():
+                outcome.lost = f"{reason} (QEMU says it is {self._qemu_state()}), so it was ended"
+                break
+            time.sleep(TICK_SECONDS)
+        outcome.garbage = parser.garbage
+        if outcome.status is None and outcome.lost is None:
+            outcome.lost = self._cause_of_death()
+        return outcome
+
+    def _qemu_state(self):
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(self._command.qmp_socket)
+                with connection.makefile("rw", encoding="utf-8") as file:
+                    return Qmp(file, file).execute("query-status")["status"]
+        except (OSError, EOFError, ValueError, KeyError) as error:
+            return f"not answering: {error or type(error).__name__}"
+
+    def _cause_of_death(self):
+        for line in console_lines(self._log_dir):
+            if match := SIGNS_OF_DEATH.search(line):
+                return match.group(0)
+        code = self._process.returncode
+        if code < 0:
+            return f"QEMU was killed by {signal.Signals(-code).name}"
+        said = (self._log_dir / LOG_NAMES["qemu_stderr"]).read_text(encoding="utf-8", errors="replace").strip()
+        if code:
+            return f"QEMU ended with status {code}" + (f": {said}" if said else "")
+        return "QEMU ended before the guest reported how its command ended"
+
+
+def describe_loss(outcome, log_dir, lines=CONSOLE_LINES):
+    """What a user needs to see of a guest that was lost."""
+    console = console_lines(log_dir)[-lines:]
+    logs = " ".join(sorted(name for name in os.listdir(log_dir) if name != LOG_NAMES["initrd"]))
+    parts = [f"the last {len(console)} console lines:", *(f"  {line}" for line in console)] if console else []
+    return GuestDied("\n".join([*parts, f"logs in {log_dir}: {logs}", f"the guest died: {outcome.lost}"]))
