@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Interrupts as Boost.Asio operations.
+///
+///     uiovfio::AsyncVector vector{io.get_executor(), device.interrupts(), 3};
+///     auto count = co_await vector.async_wait(boost::asio::use_awaitable);
+///
+/// The only header of the library that needs Boost (1.81 or later).
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/append.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/compose.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/recycling_allocator.hpp>
+#include <boost/system/error_code.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "uiovfio/interrupts.hpp"
+
+namespace uiovfio {
+
+/// One vector as an Asio I/O object. Move-only. Destroying it cancels its wait.
+///
+/// It follows the vector as it was enabled when the object was made: after Interrupts::disable(), waits end with
+/// interrupts_not_enabled, also when the mode is enabled anew. Make one AsyncVector per vector and have one wait at a
+/// time; calls on one object from several threads need a strand.
+class AsyncVector {
+  public:
+    /// Throws interrupts_not_enabled, no_such_vector.
+    AsyncVector(const boost::asio::any_io_executor& executor, const Interrupts& interrupts, unsigned vector)
+        : state_{std::make_shared<State>(executor, interrupts.subscribe(vector))} {}
+
+    AsyncVector(AsyncVector&&) noexcept = default;
+    AsyncVector& operator=(AsyncVector&& other) noexcept {
+        if (this != &other) {
+            cancel();
+            state_ = std::move(other.state_);
+        }
+        return *this;
+    }
+    ~AsyncVector() { cancel(); }
+
+    /// Waits until the vector has fired and takes the count.
+    ///
+    /// Completes with `void(boost::system::error_code, std::uint64_t count)`: at least 1, or 0 with operation_aborted
+    /// (cancelled, here or through the operation's cancellation slot: terminal, partial and total), device_reset,
+    /// interrupts_not_enabled or closed, as Interrupts::wait. What fires between two waits is in the second one's
+    /// count; what has fired already completes the wait without a turn of the reactor.
+    template <boost::asio::completion_token_for<void(boost::system::error_code, std::uint64_t)> Token>
+    auto async_wait(Token&& token) {
+        auto state = state_;
+        auto& descriptor = state->descriptor;
+        return boost::asio::async_compose<Token, void(boost::system::error_code, std::uint64_t)>(Wait{std::move(state)},
+                                                                                                 token, descriptor);
+    }
+
+    /// Ends a wait in progress with operation_aborted.
+    void cancel() noexcept {
+        if (!state_) return;
+        boost::system::error_code ignored;
+        state_->descriptor.cancel(ignored);
+    }
+
+    [[nodiscard]] boost::asio::any_io_executor get_executor() { return state_->descriptor.get_executor(); }
+
+  private:
+    struct State {
+        State(const boost::asio::any_io_executor& executor, VectorSubscription from)
+            : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {}
+
+        VectorSubscription subscription;
+        boost::asio::posix::stream_descriptor descriptor;
+    };
+
+    /// The operation. The 8 bytes live on the heap, because Asio moves operations; the recycling allocator makes that
+    /// free of allocations once it is warm.
+    class Wait {
+      public:
+        explicit Wait(std::shared_ptr<State> state)
+            : state_{std::move(state)},
+              raw_{std::allocate_shared<std::uint64_t>(boost::asio::recycling_allocator<std::uint64_t>{}, 0U)},
+              generation_{state_->subscription.generation()} {}
+
+        /// The first turn.
+        template <class Self>
+        void operator()(Self& self) {
+            self.reset_cancellation_state(boost::asio::enable_total_cancellation());
+            if (const std::error_code status = state_->subscription.status()) {
+                const auto executor = state_->descriptor.get_executor();
+                boost::asio::post(
+                    executor, boost::asio::append(std::move(self), boost::system::error_code{status}, std::size_t{0}));
+                return;
+            }
+            read(self);
+        }
+
+        /// Eight bytes came, or the read failed.
+        template <class Self>
+        void operator()(Self& self, boost::system::error_code ec, std::size_t /*length*/) {
+            if (ec) return self.complete(ec, 0);
+            std::error_code why;
+            const std::uint64_t count = state_->subscription.resolve(*raw_, generation_, why);
+            if (why || count != 0) return self.complete(why, count);
+            if (self.cancelled() != boost::asio::cancellation_type::none)
+                return self.complete(boost::asio::error::operation_aborted, 0);
+            read(self);
+        }
+
+      private:
+        template <class Self>
+        void read(Self& self) {
+            auto& descriptor = state_->descriptor;
+            const auto buffer = boost::asio::buffer(raw_.get(), sizeof(std::uint64_t));
+            descriptor.async_read_some(buffer, std::move(self));
+        }
+
+        std::shared_ptr<State> state_;
+        std::shared_ptr<std::uint64_t> raw_;
+        std::uint64_t generation_;
+    };
+
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace uiovfio

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// An open PCI device.
+///
+///     auto device = uiovfio::Device::open(uiovfio::Bdf::parse("0000:01:00.0"));
+///     auto registers = device.bar(0).window();
+///     auto id = registers.load<std::uint32_t>(0);
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "uiovfio/bar.hpp"
+#include "uiovfio/bdf.hpp"
+#include "uiovfio/config_space.hpp"
+#include "uiovfio/dma.hpp"
+#include "uiovfio/error.hpp"
+#include "uiovfio/interrupts.hpp"
+#include "uiovfio/sysfs.hpp"
+
+namespace uiovfio {
+
+namespace detail {
+struct DeviceState;
+}
+
+/// The names that OpenOptions::backend takes, besides "auto".
+std::span<const std::string_view> backends() noexcept;
+
+struct OpenOptions {
+    /// "vfio", "sim" (a pcienic in this process, whatever the address), or "auto": the one that fits the device.
+    std::string backend = "auto";
+    /// Whether to set the Bus Master bit; without it the device can neither use DMA nor send MSI or MSI-X.
+    bool bus_master = true;
+    /// How long to try again while another process still holds the IOMMU group: one that just ended may take a moment.
+    std::chrono::milliseconds busy_timeout{1000};
+    /// Where the kernel's trees are.
+    SysfsRoot root = {};
+};
+
+/// A device that this process has to itself. Move-only; closes when destroyed.
+///
+/// What the accessors return stays valid until the Device is destroyed (moving it is fine); after close(), every
+/// operation on them fails with Errc::closed. VFIO resets the device when it is opened and when it is closed.
+/// All functions may be called from any thread, except that nothing may race with the destructor, close() or a move.
+class Device {
+  public:
+    /// An empty one: every operation fails with Errc::closed.
+    Device() noexcept;
+    Device(Device&& other) noexcept;
+    Device& operator=(Device&& other) noexcept;
+    ~Device();
+
+    /// Opens the function at `bdf`, enables its memory space and, unless told otherwise, bus mastering.
+    /// Throws no_such_device, not_bound, group_not_viable, group_busy, no_iommu, no_vfio, permission_denied,
+    /// unknown_backend, device_gone, system_error.
+    static Device open(const Bdf& bdf, const OpenOptions& options = {});
+    static Device open(const Bdf& bdf, const OpenOptions& options, std::error_code& ec) noexcept;
+
+    /// Stops the device (bus master off), disables its interrupts, ends its mappings and closes it. Twice is fine.
+    void close() noexcept;
+    [[nodiscard]] bool is_open() const noexcept;
+    explicit operator bool() const noexcept { return is_open(); }
+
+    [[nodiscard]] const Bdf& bdf() const noexcept;
+    /// "vfio" or "sim"; empty for an empty Device.
+    [[nodiscard]] std::string_view backend() const noexcept;
+
+    /// These throw Errc::closed for an empty Device.
+    [[nodiscard]] const ConfigSpace& config() const;
+    [[nodiscard]] Interrupts& interrupts() const;
+    [[nodiscard]] DmaSpace& dma() const;
+
+    /// BAR 0 to 5. Throws no_such_bar when the device does not implement it, closed.
+    [[nodiscard]] const Bar& bar(unsigned index) const;
+    /// Null instead of an exception.
+    const Bar* bar(unsigned index, std::error_code& ec) const noexcept;
+    /// Those that the device implements, in order.
+    [[nodiscard]] std::vector<Bar> bars() const;
+
+    /// Whether reset() can work: function-level reset, or another that touches no other device.
+    [[nodiscard]] bool can_reset() const noexcept;
+    /// Resets the function. Afterwards memory space and bus mastering are as before and interrupts are armed again, in
+    /// the same mode on the same eventfds; waits in progress end with device_reset. Mappings for DMA stay; the device's
+    /// registers are as after a reset. Throws unsupported, closed, system_error.
+    void reset();
+    void reset(std::error_code& ec) noexcept;
+
+  private:
+    friend class DeviceFactory;
+    explicit Device(std::shared_ptr<detail::DeviceState> state) noexcept;
+    static std::shared_ptr<detail::DeviceState> make_state(const Bdf& bdf, std::shared_ptr<detail::Backend> backend,
+                                                           bool bus_master);
+    const detail::DeviceState& state() const;
+
+    std::shared_ptr<detail::DeviceState> state_;
+};
+
+}  // namespace uiovfio

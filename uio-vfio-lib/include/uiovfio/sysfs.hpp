@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What the kernel tells about PCI functions without opening them.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "uiovfio/bdf.hpp"
+#include "uiovfio/error.hpp"
+
+namespace uiovfio {
+
+/// Where the kernel's trees are. Tests point it at a fake one.
+struct SysfsRoot {
+    std::filesystem::path sys = "/sys";
+    std::filesystem::path dev = "/dev";
+    std::filesystem::path run = "/run/uiovfio";  ///< where bind() remembers previous drivers
+};
+
+/// A BAR as sysfs describes it (the file "resource").
+struct PciResource {
+    unsigned index = 0;
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+    bool is_io = false;
+    bool is_64bit = false;
+    bool is_prefetchable = false;
+};
+
+/// A PCI function. Empty strings and optionals stand for what it does not have.
+struct PciFunction {
+    Bdf bdf;
+    std::uint16_t vendor = 0;
+    std::uint16_t device = 0;
+    std::uint16_t subsystem_vendor = 0;
+    std::uint16_t subsystem_device = 0;
+    std::uint32_t class_code = 0;  ///< base class, subclass, programming interface
+    std::uint8_t revision = 0;
+    std::string driver;           ///< name of the kernel driver that has it, or empty
+    std::string driver_override;  ///< the only driver that may take it, or empty
+    std::optional<unsigned> iommu_group;
+    std::vector<Bdf> group_members;  ///< all functions of the group, itself included, in order
+    std::optional<int> numa_node;
+    std::vector<PciResource> resources;  ///< BARs 0 to 5 that exist
+    bool is_bridge = false;
+};
+
+/// Every PCI function of the machine, ordered by address. Throws system_error when sysfs has no PCI bus.
+std::vector<PciFunction> enumerate(const SysfsRoot& root = {});
+std::vector<PciFunction> enumerate(const SysfsRoot& root, std::error_code& ec) noexcept;
+
+/// One function. Throws no_such_device.
+PciFunction describe(const Bdf& bdf, const SysfsRoot& root = {});
+PciFunction describe(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
+
+/// The one function that `selector` names: an address ("01:00.0", "0000:01:00.0") or a vendor and device in hexadecimal
+/// ("1af4:10f2"). Throws invalid_bdf, no_such_device, and ambiguous_device, which names the candidates.
+PciFunction find_function(std::string_view selector, const SysfsRoot& root = {});
+PciFunction find_function(std::string_view selector, const SysfsRoot& root, std::error_code& ec) noexcept;
+
+/// Why something cannot be done, in the words that an Error has.
+struct Obstacle {
+    Errc errc{};
+    std::string object;
+    std::string what_was_wrong;
+    std::string remedy;
+};
+
+/// What would keep Device::open from opening the function through VFIO, or nothing. Looks at modules, IOMMU, group,
+/// drivers and the rights to the node, in the order in which one would put them right; it opens nothing.
+std::optional<Obstacle> why_not_vfio(const PciFunction& function, const SysfsRoot& root = {});
+std::optional<Obstacle> why_not_vfio(const Bdf& bdf, const SysfsRoot& root = {});
+
+}  // namespace uiovfio

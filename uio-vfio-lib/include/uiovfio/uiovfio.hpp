@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The whole library except for uiovfio/asio.hpp, which needs Boost, and uiovfio/sim.hpp.
+
+#include "uiovfio/bar.hpp"
+#include "uiovfio/bdf.hpp"
+#include "uiovfio/bind.hpp"
+#include "uiovfio/config_space.hpp"
+#include "uiovfio/device.hpp"
+#include "uiovfio/dma.hpp"
+#include "uiovfio/error.hpp"
+#include "uiovfio/interrupts.hpp"
+#include "uiovfio/mmio.hpp"
+#include "uiovfio/register.hpp"
+#include "uiovfio/sysfs.hpp"
+#include "uiovfio/window.hpp"
