@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "cli/exit.hpp"
+
+#include <exception>
+#include <ostream>
+
+namespace pcienic::cli {
+
+Exit exit_for(uiovfio::Errc errc) noexcept {
+    using enum uiovfio::Errc;
+    switch (errc) {
+        case invalid_bdf:
+        case invalid_argument:
+        case no_such_bar:
+        case out_of_bounds:
+        case misaligned:
+        case unknown_backend:
+        case interrupt_capacity:
+        case no_such_vector:
+            return Exit::usage;
+        case no_such_device:
+        case ambiguous_device:
+            return Exit::no_device;
+        case not_bound:
+        case no_such_driver:
+        case bind_failed:
+        case group_not_viable:
+        case group_busy:
+        case no_iommu:
+        case no_vfio:
+        case permission_denied:
+        case memory_lock_limit:
+            return Exit::permission;
+        case timed_out:
+            return Exit::timeout;
+        default:
+            return Exit::failure;
+    }
+}
+
+int guarded(std::string_view tool, std::ostream& err, const std::function<Exit()>& body) {
+    const auto end = [&](const std::exception& error, Exit code) {
+        err << tool << ": " << error.what() << '\n';
+        return static_cast<int>(code);
+    };
+    try {
+        return static_cast<int>(body());
+    } catch (const Failure& failure) {
+        return end(failure, failure.code());
+    } catch (const uiovfio::Error& error) {
+        return end(error, exit_for(error.errc()));
+    } catch (const std::exception& error) {
+        return end(error, Exit::failure);
+    }
+}
+
+}  // namespace pcienic::cli

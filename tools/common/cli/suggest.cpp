@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "cli/suggest.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <numeric>
+#include <utility>
+
+namespace pcienic::cli {
+namespace {
+
+char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
+
+}  // namespace
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t substituted = diagonal + (lower(a[i - 1]) != lower(b[j - 1]) ? 1 : 0);
+            diagonal = row[j];
+            row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
+        }
+    }
+    return row.back();
+}
+
+std::vector<std::string> suggestions(std::string_view text, const std::vector<std::string>& known) {
+    const std::size_t limit = std::max<std::size_t>(1, text.size() / 3);
+    std::vector<std::pair<std::size_t, std::string>> near;
+    for (const std::string& name : known) {
+        const std::size_t distance = edit_distance(text, name);
+        if (distance <= limit) near.emplace_back(distance, name);
+    }
+    std::ranges::stable_sort(near, {}, &std::pair<std::size_t, std::string>::first);
+    std::vector<std::string> names;
+    for (auto& [distance, name] : near) {
+        if (names.size() < 3) names.push_back(std::move(name));
+    }
+    return names;
+}
+
+std::string did_you_mean(std::string_view text, const std::vector<std::string>& known) {
+    const std::vector<std::string> names = suggestions(text, known);
+    return names.empty() ? std::string{} : fmt::format("; did you mean {}?", fmt::join(names, " or "));
+}
+
+}  // namespace pcienic::cli
