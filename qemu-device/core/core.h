@@ -58,6 +58,10 @@ typedef enum PcienicResetKind {
 typedef struct PcienicOps {
     PcienicDmaResult (*dma_read)(void *opaque, uint64_t address, void *buffer,
                                  size_t length);
+    /*
+     * An aligned write of 4 bytes has to be one store, which the driver sees
+     * after all that was written before it.
+     */
     PcienicDmaResult (*dma_write)(void *opaque, uint64_t address,
                                   const void *buffer, size_t length);
     /* Send the message of a vector that is enabled: MSI or MSI-X. */
@@ -75,6 +79,13 @@ typedef struct PcienicOps {
     void (*completed)(void *opaque, unsigned index, unsigned code,
                       uint64_t detail);
 } PcienicOps;
+
+/*
+ * Host memory is accessed in pieces that stay within a page of this size: what
+ * an IOMMU maps or refuses is then all of a piece, the address of a fault is
+ * exact, and nothing beyond it has been touched.
+ */
+#define PCIENIC_CORE_PIECE 4096u
 
 /* Registers fill page 0 of their BAR; the doorbells' pages follow. */
 #define PCIENIC_CORE_FILE_WORDS (PCIENIC_DOORBELL_DMA_DOORBELL / 4)
@@ -136,7 +147,9 @@ typedef struct PcienicCore {
     uint8_t *memory;
     uint64_t memory_size;
     uint32_t generation; /* turns when the DMA engine drops its work */
-    uint8_t bounce[4096];
+    bool running;        /* inside pcienic_core_run() */
+    bool delivering;     /* inside the sending of messages */
+    uint8_t bounce[PCIENIC_CORE_PIECE];
 
     uint32_t file[PCIENIC_CORE_FILE_WORDS]; /* by offset / 4 */
     uint32_t irq_mode;                      /* PcienicIrqMode */
@@ -151,8 +164,7 @@ typedef struct PcienicCore {
  * cold reset, without calling an operation.
  */
 void pcienic_core_init(PcienicCore *core, const PcienicOps *ops, void *opaque,
-                       unsigned vectors, uint8_t *memory,
-                       uint64_t memory_size);
+                       unsigned vectors, uint8_t *memory, uint64_t memory_size);
 
 /*
  * An access to the register BAR. size is 4 or 8 and offset a multiple of it;
