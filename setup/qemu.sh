@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# QEMU with our devices, from the source package of the machine's own suite. Sourced by ./pcienic.
+#
+#   $cache/qemu-src-VERSION/source   the package's source, with the overlay applied
+#   $cache/qemu-src-VERSION/build    its build tree, kept: an edit to one of our files costs one compilation and a link
+#   $cache/qemu-source-CODENAME      a link to the former: which version this machine's suite gave
+#   $cache/qemu-KEY/                 the finished programs; KEY covers everything that they are made from
+
+# Each has a list of devices in setup/qemu-devices/TARGET.mak.
+readonly QEMU_TARGETS=(x86_64-softmmu)
+
+# Only what a guest with an IOMMU needs. Firmware comes from packages; QEMU's own code is built without debug
+# information, which halves the build, and ours with it.
+readonly QEMU_OPTIONS=(
+    --without-default-features --without-default-devices
+    --enable-tcg --enable-kvm --enable-slirp --enable-fdt=system --enable-trace-backends=log
+    --disable-docs --disable-werror --disable-debug-info --disable-install-blobs
+)
+
+# Everything of ours that goes into QEMU.
+qemu_inputs() {
+    local device=$checkout/qemu-device
+    find "$device/core" "$device/qemu" "$device/steps" "$device/overlay" "$device/registers" \
+        "$checkout/setup/qemu-devices" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z
+}
+
+# qemu_key VERSION: names the finished programs. Paths count relative to the checkout, so that clones share them.
+qemu_key() {
+    {
+        printf '%s\n' "$1" "${QEMU_TARGETS[@]}" "${QEMU_OPTIONS[@]}"
+        qemu_inputs | xargs -0 sha256sum | sed "s|  $checkout/|  |"
+    } | sha256sum | cut -c 1-16
+}
+
+# apt options that make DIRECTORY apt's whole state: this machine's sources with deb turned into deb-src. Nothing of the
+# machine's own apt is changed, and no root is needed. Options of a source (signed-by, an embedded key) are kept.
+private_apt() {
+    local directory=$1 list parts file
+    mkdir -p "$directory"/{lists/partial,cache/archives/partial,sources}
+    # Some machines have hooks that only root can run.
+    cat >"$directory/apt.conf" <<EOF
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "$directory/sources";
+Dir::State::Lists "$directory/lists";
+Dir::Cache "$directory/cache";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+EOF
+    eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+    for file in "$list" "$parts"*.list; do
+        [[ ! -f $file ]] || sed -nE 's/^[[:space:]]*deb([[:space:]])/deb-src\1/p' "$file" \
+            >"$directory/sources/$(basename "$file" .list).list"
+    done
+    for file in "$parts"*.sources; do
+        [[ ! -f $file ]] || sed -E '/^Types[[:space:]]*:/Is/:.*/: deb-src/' "$file" \
+            >"$directory/sources/$(basename "$file")"
+    done
+}
+
+# The newest version of the source package qemu in the distribution's own suites: its release, security and updates,
+# but not backports, which may need a newer meson than this machine has, nor anybody else's packages.
+newest_qemu_version() {
+    local conf=$1 file version newest=
+    # shellcheck disable=SC2016 # apt expands $(...), not the shell
+    while IFS='|' read -r origin codename file; do
+        [[ $origin == "$distribution" ]] || continue
+        [[ $codename == "$suite" || $codename == "$suite-security" || $codename == "$suite-updates" ]] || continue
+        while read -r version; do
+            if [[ -z $newest ]] || dpkg --compare-versions "$version" gt "$newest"; then newest=$version; fi
+        done < <(/usr/lib/apt/apt-helper cat-file "$file" |
+            awk '/^Package: / { ours = $2 == "qemu" } /^Version: / && ours { print $2 }')
+    done < <(apt-get -c "$conf" indextargets --format '$(ORIGIN)|$(CODENAME)|$(FILENAME)' 'Created-By: Sources')
+    printf '%s\n' "$newest"
+}
+
+# fetch_qemu WORK: leaves the unpacked source in WORK/source and its version in WORK/version.
+fetch_qemu() {
+    local work=$1 version
+    private_apt "$work/apt"
+    # What counts is whether Debian's own suites are there: the exit status also reflects third parties' sources.
+    apt-get -c "$work/apt/apt.conf" update || true
+    version=$(newest_qemu_version "$work/apt/apt.conf")
+    if [[ -z $version ]]; then
+        printf '%s\n' "no source package qemu in apt's sources for $distribution $suite (see the lines above)"
+        return 1
+    fi
+    printf 'QEMU %s\n' "$version"
+    # apt checks what it downloads against the archive's signature; dpkg-source would check the maintainer's, whose key
+    # this machine need not have.
+    (cd "$work" && apt-get -c "$work/apt/apt.conf" source --download-only --only-source "qemu=$version")
+    dpkg-source --no-check -x "$work"/qemu_*.dsc "$work/source"
+    rm -rf -- "$work/apt" "$work"/qemu_*
+    printf '%s\n' "${version#*:}" >"$work/version"
+    chmod 755 "$work"
+}
+
+# copy_qemu WORK: the same from the tree that PCIENIC_QEMU_SRC names, which is not written to.
+copy_qemu() {
+    local work=$1
+    mkdir "$work/source"
+    tar -C "$PCIENIC_QEMU_SRC" --exclude=./.git --exclude=./build -cf - . | tar -C "$work/source" -xf -
+    printf '%s\n' "$qemu_version" >"$work/version"
+    chmod 755 "$work"
+}
+
+# Sets qemu_version and qemu_tree, fetching or copying the source when it is not there yet.
+find_qemu_source() {
+    local work
+    if [[ -n ${PCIENIC_QEMU_SRC:-} ]]; then
+        [[ -f $PCIENIC_QEMU_SRC/VERSION && -f $PCIENIC_QEMU_SRC/hw/Kconfig ]] ||
+            die "PCIENIC_QEMU_SRC=$PCIENIC_QEMU_SRC is not a QEMU source tree: it has no VERSION and hw/Kconfig" \
+                "name the top of an unpacked QEMU source, or unset it for this machine's own source package"
+        # Names, sizes and times stand for the content: reading a QEMU tree takes longer than everything else here.
+        qemu_version=$(<"$PCIENIC_QEMU_SRC/VERSION")-$(find "$PCIENIC_QEMU_SRC/" \( -name .git -o -path '*/build' \) \
+            -prune -o -type f -printf '%P %s %T@\n' | LC_ALL=C sort | sha256sum | cut -c 1-12)
+        qemu_tree=$cache/qemu-src-$qemu_version
+    elif [[ -e $cache/qemu-source-$suite ]]; then
+        qemu_tree=$(readlink -f "$cache/qemu-source-$suite")
+        qemu_version=${qemu_tree##*/qemu-src-}
+    fi
+    [[ -z ${qemu_tree:-} || ! -d $qemu_tree ]] || return 0
+
+    need_space "$cache" 1200 "QEMU's source and its build"
+    work=$(mktemp -d "$cache/tmp/qemu-src.XXXXXX")
+    if [[ -n ${PCIENIC_QEMU_SRC:-} ]]; then
+        step "copying QEMU's source from $PCIENIC_QEMU_SRC" qemu-source copy_qemu "$work"
+    else
+        step "fetching QEMU's source package" qemu-source fetch_qemu "$work"
+        qemu_version=$(<"$work/version")
+        qemu_tree=$cache/qemu-src-$qemu_version
+    fi
+    # The same version may be there already, from before a `clean` of the link.
+    if [[ -d $qemu_tree ]]; then rm -rf -- "$work"; else mv -T -- "$work" "$qemu_tree"; fi
+    if [[ -z ${PCIENIC_QEMU_SRC:-} ]]; then
+        ln -sfnT "qemu-src-$qemu_version" "$cache/tmp/qemu-source" && mv -T "$cache/tmp/qemu-source" "$cache/qemu-source-$suite"
+    fi
+}
+
+# An optional configure argument, if this QEMU's configure knows it.
+if_known() { ! grep -qE -- "^ *$1[)=*]" "$qemu_tree/source/configure" || printf '%s\n' "$2"; }
+
+configure_qemu() {
+    local target joined
+    local -a extra=()
+    mapfile -t extra < <(if_known --meson --meson=/usr/bin/meson; if_known --disable-download --disable-download)
+    for target in "${QEMU_TARGETS[@]}"; do
+        extra+=("--with-devices-${target%-softmmu}=pcienic")
+    done
+    printf -v joined '%s,' "${QEMU_TARGETS[@]}"
+    rm -rf -- "$qemu_tree/build"
+    mkdir "$qemu_tree/build"
+    cd "$qemu_tree/build"
+    ../source/configure --cc="ccache gcc" --cxx="ccache g++" --target-list="${joined%,}" "${QEMU_OPTIONS[@]}" "${extra[@]}"
+}
+
+# The overlay and the device lists, into the kept tree.
+apply_overlay() {
+    local target list
+    for target in "${QEMU_TARGETS[@]}"; do
+        list=$qemu_tree/source/configs/devices/$target/pcienic.mak
+        cmp -s "$checkout/setup/qemu-devices/$target.mak" "$list" || cp "$checkout/setup/qemu-devices/$target.mak" "$list"
+    done
+    /usr/bin/python3 "$checkout/qemu-device/overlay/apply.py" "$qemu_tree/source"
+}
+
+compile_qemu() {
+    cd "$qemu_tree/build"
+    # The cache's own path out of ccache's keys: another cache directory still hits.
+    CCACHE_BASEDIR=$cache nice ninja -j "$(jobs_wanted)" "$@"
+}
+
+build_qemu() {
+    local target work options
+    local -a programs=()
+    for target in "${QEMU_TARGETS[@]}"; do programs+=("qemu-system-${target%-softmmu}"); done
+    find_qemu_source
+    qemu_directory=$cache/qemu-$(qemu_key "$qemu_version")
+    [[ ! -d $qemu_directory ]] || return 0
+    need_space "$cache" 400 "building QEMU"
+    step "adding the devices to QEMU $qemu_version" qemu-overlay apply_overlay
+    options=$(printf '%s\n' "${QEMU_TARGETS[@]}" "${QEMU_OPTIONS[@]}")
+    # Written when configure has succeeded, so that a killed one is run again.
+    if [[ $(cat "$qemu_tree/configured" 2>/dev/null) != "$options" || ! -f $qemu_tree/build/build.ninja ]]; then
+        rm -f -- "$qemu_tree/configured"
+        step "configuring QEMU $qemu_version" qemu-configure configure_qemu
+        printf '%s\n' "$options" >"$qemu_tree/configured"
+    fi
+    step "compiling QEMU $qemu_version" qemu-compile compile_qemu "${programs[@]}"
+    work=$(mktemp -d "$cache/tmp/qemu.XXXXXX")
+    chmod 755 "$work"
+    cp -- "${programs[@]/#/$qemu_tree/build/}" "$work/"
+    printf 'QEMU %s\n%s\n' "$qemu_version" "$options" >"$work/about"
+    mv -T -- "$work" "$qemu_directory"
+    prune_qemu
+}
+
+# Each edit of a device leaves a finished QEMU behind; the last ten are kept.
+prune_qemu() {
+    local old
+    find "$cache" -maxdepth 1 -type d -name 'qemu-????????????????' -printf '%T@ %p\n' | sort -rn | tail -n +11 | cut -d ' ' -f 2- |
+        while read -r old; do rm -rf -- "$old"; done
+}
+
+setup_qemu() {
+    local qemu_version='' qemu_tree='' qemu_directory='' distribution suite
+    # shellcheck disable=SC1091
+    distribution=$(. /etc/os-release && printf '%s' "${NAME%% *}")
+    # shellcheck disable=SC1091
+    suite=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-unknown}")
+    with_lock qemu build_qemu
+    export PCIENIC_QEMU=$qemu_directory/qemu-system-x86_64
+}
