@@ -8,7 +8,7 @@
 set(PCIENIC_REGISTERS_DIR ${PROJECT_SOURCE_DIR}/qemu-device/registers)
 set(PCIENIC_GENERATED_DIR ${PROJECT_BINARY_DIR}/generated)
 set(PCIENIC_PYTHON /usr/bin/python3)  # the distribution's, whose PyYAML is a package of the distribution
-set(PCIENIC_GENERATE ${PCIENIC_PYTHON} ${PCIENIC_REGISTERS_DIR}/generate.py)
+set(PCIENIC_GENERATE ${PCIENIC_PYTHON} -B ${PCIENIC_REGISTERS_DIR}/generate.py)
 file(GLOB PCIENIC_GENERATOR_FILES CONFIGURE_DEPENDS ${PCIENIC_REGISTERS_DIR}/*.py ${PCIENIC_REGISTERS_DIR}/*.yaml)
 
 # The stamp is the output and the files are by-products, so that a file whose text stays the same rebuilds nothing.

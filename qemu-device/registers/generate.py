@@ -53,13 +53,13 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         device = description.load(options.source)
+        texts = [(getattr(options, name), render(device)) for name, (render, _) in RENDERERS.items() if getattr(options, name)]
     except description.Mistake as mistake:
         print(mistake, file=sys.stderr)
         return 1
-    wanted = [(getattr(options, name), render) for name, (render, _) in RENDERERS.items() if getattr(options, name)]
-    if not wanted:
+    if not texts:
         parser.error("nothing to write: name at least one of " + " ".join(f"--{name}" for name in RENDERERS))
-    return 0 if all([put(path, render(device), options.check) for path, render in wanted]) else 1
+    return 0 if all([put(path, text, options.check) for path, text in texts]) else 1
 
 
 if __name__ == "__main__":
