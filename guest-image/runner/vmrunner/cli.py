@@ -27,13 +27,13 @@ def say(message):
 
 def parser():
     top = argparse.ArgumentParser(
-        prog="vmrun", description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
+        prog="vmrun", allow_abbrev=False, description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
         epilog="Environment: PCIENIC_QEMU the QEMU binary; PCIENIC_GUEST the guest image's directory (else guest-image/build.sh "
                "builds it); PCIENIC_BUILD the build folder whose tools and test programs the guest gets; PCIENIC_ACCEL kvm, tcg "
                "or auto; PCIENIC_CACHE the cache.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    guest = argparse.ArgumentParser(add_help=False)
+    guest = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     guest.add_argument("--device", action="append", metavar="D",
                        help=f"a PCI device as QEMU names it, NAME[,PROPERTY=VALUE...]; repeatable; '{NO_DEVICE}' for none "
                             f"(default: {DEFAULT_DEVICE})")
@@ -53,7 +53,7 @@ def parser():
     run = verbs.add_parser("run", parents=[guest], help="run a command in the guest, as root; exits with its status",
                            description="Runs CMD in the guest and exits with its status; 125 when the guest itself died.")
     run.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
-    run.add_argument("command", nargs="+", metavar="CMD", help="after --")
+    run.usage = "vmrun run [OPTION]... -- CMD [ARG]..."
 
     shell = verbs.add_parser("shell", parents=[guest], help="the same guest, interactive")
     shell.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
@@ -71,11 +71,8 @@ def parser():
     health = verbs.add_parser("health", help="what a suite's logs say about the machine: exit 0 healthy, 1 not")
     health.add_argument("--log-dir", required=True, metavar="DIR")
 
-    cases = verbs.add_parser("ctest", help="list the cases of a suite's programs as ctest tests (for cmake/GuestSuite.cmake)")
-    cases.add_argument("--name", required=True)
+    cases = verbs.add_parser("cases", help="list the cases of GoogleTest programs (for cmake/GuestSuite.cmake)")
     cases.add_argument("--program", action="append", required=True, metavar="FILE")
-    cases.add_argument("--log-dir", required=True, metavar="DIR")
-    cases.add_argument("--properties", required=True, help="CMake words for set_tests_properties")
     cases.add_argument("--output", required=True, metavar="FILE")
     return top
 
@@ -246,22 +243,41 @@ def health(options):
     return verdicts.EXIT_FAILED if found else verdicts.EXIT_PASSED
 
 
-def ctest(options):
-    command = [sys.executable, os.path.abspath(sys.argv[0]), "report", "--log-dir", options.log_dir]
-    text = suite.cmake_tests(options.name, options.program, command, options.properties)
-    pathlib.Path(options.output).write_text(text, encoding="utf-8")
+def list_cases(options):
+    names = suite.unique_cases(options.program)
+    pathlib.Path(options.output).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return 0
 
 
-VERBS = {"run": run, "shell": shell, "suite": run_suite, "report": report, "health": health, "ctest": ctest}
+VERBS = {"run": run, "shell": shell, "suite": run_suite, "report": report, "health": health, "cases": list_cases}
 
 
 def interrupt(signum, _frame):
     raise errors.Interrupted(signum)
 
 
+def parse(arguments):
+    """argparse, helped over two things: what follows -- is a command and none of its business, and the value of an
+    option may begin with a dash (--qemu -device)."""
+    words, command = list(arguments), None
+    if "--" in words:
+        cut = words.index("--")
+        words, command = words[:cut], words[cut + 1:]
+    for index, word in enumerate(words[:-1]):
+        if word == "--qemu":
+            words[index:index + 2] = [f"--qemu={words[index + 1]}", None]
+    top = parser()
+    options = top.parse_args([word for word in words if word is not None])
+    if options.verb == "run" and not command:
+        top.error("run needs a command after --")
+    if options.verb != "run" and command is not None:
+        top.error(f"{options.verb} takes no command")
+    options.command = command
+    return options
+
+
 def main(arguments=None):
-    options = parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, interrupt)
     try:

@@ -31,20 +31,15 @@ def list_cases(program):
     return cases
 
 
-def cmake_tests(suite, programs, report_command, properties):
-    """What ctest includes: one test for each case, that reports on the suite's one boot."""
+def unique_cases(programs):
+    """The cases of a suite's programs, in their order."""
     owners = {}
-    lines = []
     for program in programs:
         for case in list_cases(program):
             if case in owners:
-                raise UsageError(f"suite {suite}: {case} is in {owners[case]} and in {program}; a case's name is its only name")
+                raise UsageError(f"{case} is in {owners[case]} and in {program}: within a suite a case's name must be its own")
             owners[case] = program
-            test = f"guest.{suite}.{case}"
-            words = " ".join(f"[==[{word}]==]" for word in [*report_command, "--case", case])
-            lines.append(f"add_test([==[{test}]==] {words})")
-            lines.append(f"set_tests_properties([==[{test}]==] PROPERTIES {properties})")
-    return "\n".join(lines) + "\n"
+    return list(owners)
 
 
 def save_outcome(log_dir, outcome, case_filter, programs):

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "expect.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <regex>
+#include <string_view>
+#include <utility>
+
+#include "results.hpp"
+
+namespace pcienic::guest {
+namespace {
+
+/// Only a fault that never comes takes this long.
+constexpr std::chrono::seconds kPatience{20};
+
+/// Reads on in /dev/kmsg, one record a read, until a DMAR line matches.
+bool appears(int kernel_log, const std::string& pattern) {
+    const std::regex wanted(pattern);
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    char record[8192];
+    while (std::chrono::steady_clock::now() < deadline) {
+        const ssize_t size = ::read(kernel_log, record, sizeof record);
+        if (size > 0) {
+            const std::string_view text(record, static_cast<std::size_t>(size));
+            if (text.find("DMAR: [") != std::string_view::npos && std::regex_search(text.begin(), text.end(), wanted)) {
+                return true;
+            }
+        } else if (size < 0 && errno == EAGAIN) {
+            pollfd more{kernel_log, POLLIN, 0};
+            ::poll(&more, 1, 100);
+        } else if (size == 0 || errno != EPIPE) {  // EPIPE: the log overran us; the next read is at its oldest record
+            return false;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+ExpectDmarFault::ExpectDmarFault(std::string pattern)
+    : pattern_(std::move(pattern)), kernel_log_(::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
+    if (kernel_log_ >= 0) {
+        ::lseek(kernel_log_, 0, SEEK_END);
+    }
+    Record("expect").text("kind", "dmar").text("pattern", pattern_).send();
+}
+
+ExpectDmarFault::~ExpectDmarFault() {
+    if (kernel_log_ < 0) {
+        ADD_FAILURE() << "/dev/kmsg cannot be read: run this test as root in the guest";
+        return;
+    }
+    if (!appears(kernel_log_, pattern_)) {
+        ADD_FAILURE() << "announced a DMAR fault that matches \"" << pattern_ << "\", which the kernel did not log in "
+                      << kPatience.count() << " seconds (it logs at most 10 faults in 5 seconds)";
+    }
+    ::close(kernel_log_);
+}
+
+ExpectGuestError::ExpectGuestError(const std::string& pattern) {
+    Record("expect").text("kind", "guest_error").text("pattern", pattern).send();
+}
+
+}  // namespace pcienic::guest
