@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The DMA engine: a ring of descriptors in host memory that the device works through in order.
+///
+///     pcienic::DmaEngine dma = driver.make_dma({.entries = 256});
+///     pcienic::Ticket ticket = dma.submit(pcienic::copy(source.iova(), destination.iova(), 4096));
+///     pcienic::Result result = dma.wait(ticket, 1s);        // {empty code, 4096 bytes}
+///
+/// Ownership: a descriptor, the memory it names and its lists are the device's from post() until the result is there.
+/// poll() and wait() never hang on a queue that stopped: every outstanding command then ends with the reason.
+/// post(), submit(), ring(), poll(), result() and wait() do not allocate and, post() and submit() with a full ring
+/// excepted, do not throw. An engine serves one thread at a time.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+#include "pcienic/command.hpp"
+#include "pcienic/error.hpp"
+#include "uiovfio/dma.hpp"
+
+namespace pcienic {
+
+class Driver;
+
+/// Names a submitted command. Tickets count up by one from the engine's making.
+enum class Ticket : std::uint64_t {};
+
+struct EngineOptions {
+    std::size_t entries = 256;  ///< a power of two from 2 to 4096
+    /// Raised by every command that names none itself; wait() then sleeps on it rather than spin. Interrupts must be
+    /// enabled, and this vector be among them, before the engine is made.
+    std::optional<std::uint16_t> vector = {};
+};
+
+class DmaEngine {
+  public:
+    /// Allocates the rings and starts the queue. Throws Errc::bad_ring_size, no_such_vector or engine_refused (with the
+    /// error latch), and what DmaSpace::allocate throws. Driver must outlive the engine. The device has one queue.
+    DmaEngine(Driver& driver, EngineOptions options = {});
+    /// Stops the queue, so that the device owns none of the memory any more, and only then unmaps the rings.
+    ~DmaEngine();
+    DmaEngine(const DmaEngine&) = delete;
+    DmaEngine& operator=(const DmaEngine&) = delete;
+
+    /// Writes the descriptor and hands it to the device; the device may not look before ring().
+    /// Errc::ring_full where `capacity()` commands are outstanding, engine_disabled or the queue's reason where it
+    /// stopped.
+    Ticket post(const Command& command);
+    Ticket post(const Command& command, std::error_code& ec) noexcept;
+    /// One doorbell for everything posted so far.
+    void ring() noexcept;
+    /// post() and ring().
+    Ticket submit(const Command& command);
+    Ticket submit(const Command& command, std::error_code& ec) noexcept;
+
+    /// Takes the completions that the device has written; returns how many.
+    std::size_t poll() noexcept;
+    /// As poll(), and looks at the state of the queue, which costs a register read: a queue that has stopped, was reset
+    /// or is gone ends what is outstanding.
+    std::size_t inspect() noexcept;
+    /// Empty while the command is outstanding. A result is kept until its descriptor is used again, which is
+    /// `capacity()` commands later; after that it is Errc::stale_ticket.
+    std::optional<Result> result(Ticket ticket) const noexcept;
+    /// Polls, or sleeps on the engine's vector, until the result is there; uiovfio::Errc::timed_out when the time is
+    /// up, in which case the command is still outstanding.
+    Result wait(Ticket ticket, std::chrono::nanoseconds timeout) noexcept;
+    /// submit() and wait(); where the command could not be submitted, that is the result.
+    Result run(const Command& command, std::chrono::nanoseconds timeout) noexcept;
+
+    /// Stops the queue and waits until the device says that it has; what is outstanding ends as Errc::cancelled.
+    /// Throws Errc::engine_stuck where the device does not answer.
+    void stop();
+    void stop(std::error_code& ec) noexcept;
+    /// Starts a stopped queue anew, with an empty ring; frees the error latch of the fault that stopped it.
+    /// Throws Errc::engine_refused.
+    void restart();
+
+    bool running() const noexcept { return running_; }
+    /// What the device had latched when the queue stopped by itself; empty while it runs.
+    const std::optional<LatchedError>& stop_reason() const noexcept { return stop_reason_; }
+    std::size_t capacity() const noexcept { return slots_.size(); }
+    std::size_t outstanding() const noexcept { return static_cast<std::size_t>(next_ - consumed_); }
+    const std::optional<std::uint16_t>& vector() const noexcept { return options_.vector; }
+
+    /// Whether an outstanding command names any of these bytes, itself or through its list.
+    bool owns(uiovfio::Iova first, std::size_t length) const noexcept;
+    /// Unmaps a DmaMapping or DmaBuffer; throws Errc::buffer_in_use while the device owns it.
+    template <typename Memory>
+    void unmap(Memory& memory) {
+        check_free(memory.iova(), memory.size());
+        memory.unmap();
+    }
+
+    /// With INTx, where all vectors share one line: drops the line and lets it interrupt again. Otherwise nothing.
+    void acknowledge() noexcept;
+    /// Which of Interrupts' vectors the completions arrive on. Only with a vector.
+    unsigned event() const noexcept;
+    Driver& driver() noexcept { return driver_; }
+
+    /// The rings, for tests that take them away.
+    uiovfio::DmaBuffer& descriptor_ring() noexcept { return descriptors_; }
+    uiovfio::DmaBuffer& completion_ring() noexcept { return completions_; }
+
+  private:
+    struct Slot {
+        std::uint64_t sequence = ~std::uint64_t{0};
+        Command command;
+        Result result;
+    };
+
+    Descriptor* descriptor(std::uint64_t sequence) const noexcept;
+    Completion* completion(std::uint64_t sequence) const noexcept;
+    std::size_t index(std::uint64_t sequence) const noexcept { return sequence & (slots_.size() - 1); }
+    bool phase(std::uint64_t sequence) const noexcept { return ((sequence >> log2_) & 1) == 0; }
+    bool shares_line() const noexcept;
+    void start();
+    void end_outstanding(Result result) noexcept;
+    void check_free(uiovfio::Iova first, std::size_t length) const;
+
+    Driver& driver_;
+    EngineOptions options_;
+    unsigned log2_;
+    uiovfio::DmaBuffer descriptors_;
+    uiovfio::DmaBuffer completions_;
+    std::vector<Slot> slots_;
+    std::uint64_t next_ = 0;      ///< ticket of the next command
+    std::uint64_t consumed_ = 0;  ///< ticket of the next completion
+    bool running_ = false;
+    std::optional<LatchedError> stop_reason_;
+};
+
+}  // namespace pcienic

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Waiting for DMA commands as an Asio operation, with any completion token:
+///
+///     pcienic::AsyncDma async(io.get_executor(), engine);             // engine made with a vector
+///     pcienic::Result result = co_await async.run(pcienic::copy(a, b, 4096), boost::asio::use_awaitable);
+///
+/// The completion signature is void(boost::system::error_code, pcienic::Result). The error code tells about the wait
+/// (cancelled, the vector's eventfd failed); what the device says of the command is in the Result, never an exception.
+/// Cancelling a wait, which each operation supports by itself, leaves the command outstanding.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/compose.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "pcienic/dma.hpp"
+#include "pcienic/driver.hpp"
+#include "uiovfio/asio.hpp"
+
+namespace pcienic {
+
+/// Any number of waits may be outstanding at a time. The object, the engine and the handlers want one thread, or one
+/// strand, as the executor. The engine must outlive the AsyncDma, which cancels its waits when it is destroyed.
+class AsyncDma {
+  public:
+    AsyncDma(boost::asio::any_io_executor executor, DmaEngine& engine)
+        : state_(std::make_shared<State>(std::move(executor), engine)) {}
+    ~AsyncDma() { state_->cancel(); }
+    AsyncDma(const AsyncDma&) = delete;
+    AsyncDma& operator=(const AsyncDma&) = delete;
+
+    template <typename Token>
+    auto wait(Ticket ticket, Token&& token) {
+        return boost::asio::async_compose<Token, void(boost::system::error_code, Result)>(
+            Wait{state_, ticket, {}}, token, state_->wake.get_executor());
+    }
+
+    /// Submits when called, and waits; where the command cannot be submitted, that is its result.
+    template <typename Token>
+    auto run(const Command& command, Token&& token) {
+        std::error_code refused;
+        const Ticket ticket = state_->engine.submit(command, refused);
+        return boost::asio::async_compose<Token, void(boost::system::error_code, Result)>(
+            Wait{state_, ticket, refused}, token, state_->wake.get_executor());
+    }
+
+    /// Ends every wait with operation_aborted; the commands stay outstanding.
+    void cancel() { state_->cancel(); }
+
+  private:
+    /// A queue that stops raises no interrupt: while somebody waits, its state is looked at this often.
+    static constexpr auto kInspectInterval = std::chrono::milliseconds(20);
+
+    /// One watch on the vector serves all waits; each of them is woken to look for its own result.
+    struct State : std::enable_shared_from_this<State> {
+        State(boost::asio::any_io_executor executor, DmaEngine& dma)
+            : engine(dma),
+              vector(executor, dma.driver().device().interrupts(), dma.event()),
+              wake(executor),
+              tick(executor) {
+            wake.expires_at(boost::asio::steady_timer::time_point::max());
+        }
+
+        void enter() {
+            if (waits++ == 0) {
+                ++watch;
+                watch_vector(watch);
+                watch_state(watch);
+            }
+        }
+        void leave() {
+            if (--waits == 0) {
+                ++watch;  ///< what is still in flight of the former watch must not go on
+                stop.emit(boost::asio::cancellation_type::all);
+                tick.cancel();
+            }
+        }
+        void wake_all() { wake.cancel(); }
+        void cancel() {
+            ++cancellations;
+            wake_all();
+        }
+
+        void watch_vector(std::uint64_t id) {
+            vector.async_wait(boost::asio::bind_cancellation_slot(
+                stop.slot(), [self = this->shared_from_this(), id](boost::system::error_code ec, std::uint64_t) {
+                    if (id != self->watch) return;
+                    self->failure = ec;
+                    if (!ec) {
+                        self->engine.acknowledge();
+                        self->engine.poll();
+                        self->watch_vector(id);
+                    }
+                    self->wake_all();
+                }));
+        }
+        void watch_state(std::uint64_t id) {
+            tick.expires_after(kInspectInterval);
+            tick.async_wait([self = this->shared_from_this(), id](boost::system::error_code) {
+                if (id != self->watch) return;
+                if (self->engine.inspect() > 0 || !self->engine.running()) self->wake_all();
+                self->watch_state(id);
+            });
+        }
+
+        DmaEngine& engine;
+        uiovfio::AsyncVector vector;
+        boost::asio::steady_timer wake;  ///< never expires: being cancelled is the signal
+        boost::asio::steady_timer tick;
+        boost::asio::cancellation_signal stop;
+        boost::system::error_code failure;  ///< of the watch on the vector
+        std::uint64_t watch = 0;
+        std::uint64_t cancellations = 0;
+        std::size_t waits = 0;
+    };
+
+    struct Wait {
+        std::shared_ptr<State> state;
+        Ticket ticket;
+        std::error_code refused;
+        enum { starting, leaving_at_once, waiting } step = starting;
+        std::uint64_t cancellations = 0;
+        Result outcome{};
+
+        template <typename Self>
+        void operator()(Self& self, boost::system::error_code = {}) {
+            if (step == leaving_at_once) return self.complete({}, outcome);
+            if (step == starting) {
+                self.reset_cancellation_state(boost::asio::enable_total_cancellation());
+                state->engine.poll();
+                std::optional<Result> done = refused ? Result{refused, 0} : state->engine.result(ticket);
+                if (done) {  // never from inside the initiating call
+                    outcome = *done;
+                    step = leaving_at_once;
+                    boost::asio::post(state->wake.get_executor(), std::move(self));
+                    return;
+                }
+                step = waiting;
+                cancellations = state->cancellations;
+                state->failure = {};
+                state->enter();
+            } else if (cancellations != state->cancellations) {  // the engine may be gone as well
+                return finish(self, boost::asio::error::operation_aborted, {});
+            } else if (std::optional<Result> done = state->engine.result(ticket)) {
+                return finish(self, {}, *done);
+            } else if (self.cancelled() != boost::asio::cancellation_type::none) {
+                return finish(self, boost::asio::error::operation_aborted, {});
+            } else if (state->failure) {
+                return finish(self, state->failure, {});
+            }
+            state->wake.async_wait(std::move(self));
+        }
+
+        template <typename Self>
+        void finish(Self& self, boost::system::error_code ec, Result result) {
+            state->leave();
+            self.complete(ec, result);
+        }
+    };
+
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace pcienic
