@@ -56,6 +56,10 @@ typedef enum PcienicResetKind {
 
 /* What the core asks of its surroundings. The last two may be NULL. */
 typedef struct PcienicOps {
+    /*
+     * An aligned read of 4 bytes has to be one load; what is read after it is
+     * no older than it.
+     */
     PcienicDmaResult (*dma_read)(void *opaque, uint64_t address, void *buffer,
                                  size_t length);
     /*

@@ -509,7 +509,7 @@ static uint32_t fetch(PcienicCore *core)
     uint64_t address = pcienic_file_get64(core, PCIENIC_REG_DMA_RING_BASE) +
                        dma->head * PCIENIC_DESCRIPTOR_SIZE;
     uint32_t generation = core->generation;
-    uint8_t descriptor[PCIENIC_DESCRIPTOR_SIZE];
+    uint8_t descriptor[PCIENIC_DESCRIPTOR_SIZE] = { 0 };
     uint32_t control;
     Outcome result;
     bool ok;
@@ -519,16 +519,28 @@ static uint32_t fetch(PcienicCore *core)
      * look is then not lost.
      */
     dma->kicked = false;
-    ok = read_host(core, address, descriptor, sizeof(descriptor));
+    /*
+     * CONTROL by itself, and the rest only once it says that the descriptor is
+     * ours: the driver may be writing it at this very moment, and a copy in
+     * one go could pair its new CONTROL with old addresses.
+     */
+    ok = read_host(core, address + PCIENIC_DESCRIPTOR_CONTROL_OFFSET,
+                   descriptor + PCIENIC_DESCRIPTOR_CONTROL_OFFSET, 4);
+    if (core->generation != generation) {
+        return STEP_COST;
+    }
+    control = load_le32(descriptor + PCIENIC_DESCRIPTOR_CONTROL_OFFSET);
+    if (ok &&
+        !!(control & PCIENIC_DESCRIPTOR_CONTROL_PHASE_MASK) != dma->phase) {
+        return STEP_COST;
+    }
+    ok = ok && read_host(core, address, descriptor,
+                         PCIENIC_DESCRIPTOR_CONTROL_OFFSET);
     if (core->generation != generation) {
         return STEP_COST;
     }
     if (!ok) {
         stop(core, PCIENIC_ERR_CODE_CODE_DESCRIPTOR_FAULT, address);
-        return STEP_COST;
-    }
-    control = load_le32(descriptor + PCIENIC_DESCRIPTOR_CONTROL_OFFSET);
-    if (!!(control & PCIENIC_DESCRIPTOR_CONTROL_PHASE_MASK) != dma->phase) {
         return STEP_COST;
     }
 

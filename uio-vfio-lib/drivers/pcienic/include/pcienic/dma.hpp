@@ -103,10 +103,6 @@ class DmaEngine {
     unsigned event() const noexcept;
     Driver& driver() noexcept { return driver_; }
 
-    /// The rings, for tests that take them away.
-    uiovfio::DmaBuffer& descriptor_ring() noexcept { return descriptors_; }
-    uiovfio::DmaBuffer& completion_ring() noexcept { return completions_; }
-
   private:
     struct Slot {
         std::uint64_t sequence = ~std::uint64_t{0};
