@@ -3,7 +3,8 @@
 # Our own library, tools and tests, and the guest that runs them. Sourced by ./pcienic.
 
 configure_build() {
-    cmake -S "$checkout" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    cd "$checkout"
+    cmake --preset default
 }
 
 # setup_build TARGET...: targets of the build folder; `all` includes the tests in their three flavours.

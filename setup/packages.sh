@@ -8,30 +8,38 @@ wanted_packages() { sed -e 's/#.*//' -e 's/|/ /g' -e '/^[[:space:]]*$/d' "$check
 # The lines of wanted_packages of which nothing is installed.
 missing_packages() {
     local -A installed=()
+    local -a wanted names
     local name status line
+    mapfile -t wanted < <(wanted_packages)
+    read -r -a names <<<"${wanted[*]}"
     while read -r status name; do
         [[ $status != ?i ]] || installed[$name]=1
     # dpkg-query fails when it does not know one of the names, which is one of the answers.
-    done < <(wanted_packages | xargs dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2>/dev/null || true)
-    while read -r line; do
+    done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${names[@]}" 2>/dev/null || true)
+    for line in "${wanted[@]}"; do
         for name in $line; do
             [[ -z ${installed[$name]:-} ]] || continue 2
         done
         printf '%s\n' "$line"
-    done < <(wanted_packages)
+    done
 }
 
-# as_root COMMAND...: only apt needs it.
-as_root() {
-    if ((EUID == 0)); then "$@"; else sudo -- "$@"; fi
+# Only apt needs root. Neither it nor what it installs may ask questions: its output goes to a log.
+apt_as_root() {
+    local -a options=(-o DPkg::Lock::Timeout=600)
+    export DEBIAN_FRONTEND=noninteractive
+    if ((EUID == 0)); then
+        apt-get "${options[@]}" "$@"
+    else
+        sudo env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
+    fi
 }
 
 install_packages() {
-    local -a names=() options=(-o DPkg::Lock::Timeout=600)
+    local -a names=()
     local line name
-    export DEBIAN_FRONTEND=noninteractive
     # A third party's broken source must not stop us; what matters is whether the installation below succeeds.
-    as_root apt-get "${options[@]}" update || true
+    apt_as_root update || true
     while read -r line; do
         for name in $line; do
             if [[ $(apt-cache policy -- "$name" | sed -n 's/^  Candidate: //p') == [0-9]* ]]; then
@@ -43,8 +51,7 @@ install_packages() {
         return 1
     done <<<"$1"
     # --no-remove: what the user has installed is not ours to remove.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" install -y --no-install-recommends --no-remove \
-        -- "${names[@]}"
+    apt_as_root install -y --no-install-recommends --no-remove -- "${names[@]}"
 }
 
 setup_packages() {

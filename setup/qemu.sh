@@ -175,6 +175,8 @@ build_qemu() {
     local target work options
     local -a programs=()
     for target in "${QEMU_TARGETS[@]}"; do programs+=("qemu-system-${target%-softmmu}"); done
+    # Left behind by a run that was killed: whoever holds the lock is the only one to have such directories.
+    rm -rf -- "$cache"/tmp/qemu*
     find_qemu_source
     qemu_directory=$cache/qemu-$(qemu_key "$qemu_version")
     [[ ! -d $qemu_directory ]] || return 0
