@@ -151,4 +151,7 @@ explain_failure() {
     fi
 }
 
+# os_release FIELD: what /etc/os-release says.
+os_release() { sed -n "s/^$1=//p" /etc/os-release | tr -d '"'; }
+
 jobs_wanted() { printf '%s\n' "${PCIENIC_JOBS:-$(nproc)}"; }

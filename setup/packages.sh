@@ -56,9 +56,10 @@ install_packages() {
 
 setup_packages() {
     local missing count
-    command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
+    if ! command -v apt-get dpkg-query >/dev/null; then
         die "this machine has no apt: pcienic installs Debian packages and builds QEMU from Debian's source" \
             "use Debian 12 or 13, for instance in a container"
+    fi
     missing=$(missing_packages)
     [[ -n $missing ]] || return 0
     count=$(wc -l <<<"$missing")

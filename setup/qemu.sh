@@ -207,10 +207,9 @@ prune_qemu() {
 
 setup_qemu() {
     local qemu_version='' qemu_tree='' qemu_directory='' distribution suite
-    # shellcheck disable=SC1091
-    distribution=$(. /etc/os-release && printf '%s' "${NAME%% *}")
-    # shellcheck disable=SC1091
-    suite=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-unknown}")
+    distribution=$(os_release NAME)
+    distribution=${distribution%% *}
+    suite=$(os_release VERSION_CODENAME)
     with_lock qemu build_qemu
     export PCIENIC_QEMU=$qemu_directory/qemu-system-x86_64
 }

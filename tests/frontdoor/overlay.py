@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The overlay, on small trees that have the lines of QEMU 7.2 and of 10.0 that it looks for."""
+
+import subprocess
+import unittest
+
+import harness
+
+
+class Overlay(harness.FrontDoorCase):
+
+    def apply(self, tree):
+        return subprocess.run([str(self.checkout / "qemu-device/overlay/apply.py"), str(tree)], text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def tree(self, *, modern=False):
+        tree = self.work / "tree"
+        harness.make_qemu_tree(tree, modern=modern)
+        return tree
+
+    def applied(self, **options):
+        tree = self.tree(**options)
+        result = self.apply(tree)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return tree
+
+    def test_second_run_changes_not_even_a_time(self):
+        for modern in (False, True):
+            with self.subTest(modern=modern):
+                tree = self.applied(modern=modern)
+                before = harness.snapshot(tree)
+                again = self.apply(tree)
+                self.assertEqual((again.returncode, again.stdout), (0, ""))
+                self.assertEqual(harness.snapshot(tree), before)
+                subprocess.run(["rm", "-r", str(tree)], check=True)
+
+    def test_only_three_of_qemus_files_are_touched(self):
+        tree = self.tree()
+        before = harness.snapshot(tree)
+        self.apply(tree)
+        after = harness.snapshot(tree)
+        changed = {name for name in before if before[name] != after[name]}
+        self.assertEqual(changed, {"hw/Kconfig", "hw/meson.build", "meson.build"})
+        for name in changed:
+            old, new = before[name][0].splitlines(), after[name][0].splitlines()
+            self.assertEqual(len(new), len(old) + 1)
+            self.assertEqual([line for line in new if b"pcienic" not in line], old)
+        self.assertTrue(all(name.startswith("hw/pcienic/") for name in set(after) - set(before)))
+
+    def test_every_source_is_compiled(self):
+        tree = self.applied()
+        meson = (tree / "hw/pcienic/meson.build").read_text(encoding="utf-8")
+        for part in ("core", "qemu", "steps"):
+            for source in (self.checkout / "qemu-device" / part).glob("*.c"):
+                self.assertIn(f"'{part}/{source.name}'", meson)
+                self.assertTrue((tree / "hw/pcienic" / part / source.name).exists())
+        self.assertIn("-Werror", meson)
+
+    def test_versions_are_told_apart_by_content(self):
+        old = (self.applied() / "hw/pcienic")
+        self.assertIn("softmmu_ss.add(", (old / "meson.build").read_text(encoding="utf-8"))
+        self.assertNotIn("PCIE_DEVICES", (old / "Kconfig").read_text(encoding="utf-8"))
+        subprocess.run(["rm", "-r", str(self.work / "tree")], check=True)
+        new = (self.applied(modern=True) / "hw/pcienic")
+        meson = (new / "meson.build").read_text(encoding="utf-8")
+        self.assertIn("\nsystem_ss.add(", meson)
+        self.assertIn("-DCOMPILE_SYSTEM_VS_USER", meson)
+        self.assertIn("PCI_DEVICES || PCIE_DEVICES", (new / "Kconfig").read_text(encoding="utf-8"))
+
+    def test_edit_reaches_the_tree_and_nothing_else_does(self):
+        tree = self.applied()
+        before = harness.snapshot(tree)
+        source = next((self.checkout / "qemu-device/steps").glob("*.c"))
+        source.write_text(source.read_text(encoding="utf-8") + "/* edited */\n", encoding="utf-8")
+        self.assertEqual(self.apply(tree).stdout, f"hw/pcienic/steps/{source.name}\n")
+        after = harness.snapshot(tree)
+        self.assertEqual({n for n in after if after[n] != before[n]}, {f"hw/pcienic/steps/{source.name}"})
+
+    def test_removed_source_disappears(self):
+        tree = self.applied()
+        (self.checkout / "qemu-device/steps/extra.c").write_text("int x;\n", encoding="utf-8")
+        self.apply(tree)
+        self.assertTrue((tree / "hw/pcienic/steps/extra.c").exists())
+        (self.checkout / "qemu-device/steps/extra.c").unlink()
+        self.apply(tree)
+        self.assertFalse((tree / "hw/pcienic/steps/extra.c").exists())
+        self.assertNotIn("extra.c", (tree / "hw/pcienic/meson.build").read_text(encoding="utf-8"))
+
+    def test_directory_that_is_no_qemu_tree_is_refused(self):
+        result = self.apply(self.work)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("not a QEMU source tree", result.stderr)
+
+    def test_tree_without_the_place_for_a_line_says_which(self):
+        tree = self.tree()
+        (tree / "meson.build").write_text("project('other')\n", encoding="utf-8")
+        result = self.apply(tree)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"{tree}/meson.build", result.stderr)
+        self.assertIn("hw/pcienic", result.stderr)
+
+    def test_generators_failure_is_shown(self):
+        (self.checkout / "qemu-device/registers/pcienic.yaml").write_text("registers: [", encoding="utf-8")
+        result = self.apply(self.tree())
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("the register generator failed", result.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What ./pcienic says and answers, verb by verb."""
+
+import harness
+from harness import ALL_INSTALLED
+
+VERBS = ("demo", "test", "run", "shell", "bench", "setup", "clean")
+
+
+class Verbs(harness.FrontDoorCase):
+
+    def test_no_verb_prints_help(self):
+        result = self.pcienic()
+        self.assertEqual(result.returncode, 0)
+        for word in (*VERBS, "PCIENIC_CACHE", "PCIENIC_QEMU_SRC", "PCIENIC_ACCEL", "PCIENIC_JOBS", "Exit status"):
+            self.assertIn(word, result.stdout)
+        self.assertFalse(self.cache.exists(), "help must not set anything up")
+
+    def test_help_has_three_spellings(self):
+        texts = {self.pcienic(word).stdout for word in ("help", "--help", "-h")}
+        self.assertEqual(texts, {self.pcienic().stdout})
+
+    def test_help_fits_a_hundred_columns(self):
+        for line in self.pcienic("help").stdout.splitlines():
+            self.assertLessEqual(len(line), 100, line)
+
+    def test_unknown_verb_names_the_nearest(self):
+        for wrong, right in (("tset", "test"), ("demmo", "demo"), ("setpu", "setup"), ("shel", "shell")):
+            self.assert_failed(self.pcienic(wrong), status=2, says=[f"'{wrong}'", f"did you mean '{right}'"])
+
+    def test_unknown_verb_far_from_all_has_no_suggestion(self):
+        result = self.pcienic("frobnicate")
+        self.assert_failed(result, status=2, says=["frobnicate", "pcienic help"])
+        self.assertNotIn("did you mean", result.stderr)
+
+    def test_superfluous_argument_is_refused_before_any_set_up(self):
+        for verb in ("demo", "bench", "clean"):
+            self.assert_failed(self.pcienic(verb, "everything"), status=2, says=[verb, "'everything'"])
+        self.assertFalse((self.cache / "qemu.lock").exists())
+
+    def test_unknown_part_of_the_set_up_is_refused(self):
+        self.assert_failed(self.pcienic("setup", "hardware"), status=2, says=["'hardware'", "packages, qemu, guest or build"])
+
+    def test_cache_that_cannot_be_made_is_explained(self):
+        (self.work / "file").write_text("", encoding="utf-8")
+        result = self.pcienic("setup", "packages", PCIENIC_CACHE=str(self.work / "file/cache"))
+        self.assert_failed(result, says=[str(self.work / "file/cache"), "set PCIENIC_CACHE"])
+
+    def test_works_from_any_directory_and_through_a_link(self):
+        link = self.work / "link"
+        link.symlink_to(self.checkout / "pcienic")
+        result = self.shell(f'cd / && exec "{link}" setup packages', fakes={"dpkg-query": ALL_INSTALLED})
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_clean_removes_what_is_ours_and_nothing_else(self):
+        for name in ("qemu-0123456789abcdef/qemu-system-x86_64", "qemu-src-7.2/source/VERSION", "guest-0123/vmlinuz",
+                     "logs/packages.log", "tmp/qemu.x/half", "qemu.lock", "theirs/precious"):
+            (self.cache / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.cache / name).write_text("x", encoding="utf-8")
+        (self.cache / "qemu-source-bookworm").symlink_to("qemu-src-7.2")
+        (self.checkout / "build").mkdir()
+        result = self.pcienic("clean")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual([p.name for p in self.cache.iterdir()], ["theirs"])
+        self.assertTrue((self.cache / "theirs/precious").exists())
+        self.assertFalse((self.checkout / "build").exists())
+        self.assertIn(f"removed {self.checkout}/build", result.stdout)
+        self.assertIn("MiB", result.stdout)
+
+    def test_clean_of_nothing_succeeds(self):
+        result = self.pcienic("clean")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("freed 0 MiB", result.stdout)
+
+
+class Steps(harness.FrontDoorCase):
+    """Long steps: what they show, and what they leave when they end badly."""
+
+    def step(self, command, **options):
+        return self.shell('make_cache; step "doing it" it bash -c "$1"', command, **options)
+
+    def test_quick_step_is_silent(self):
+        result = self.step("echo hello")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        self.assertEqual((self.cache / "logs/it.log").read_text(encoding="utf-8"), "hello\n")
+
+    def test_long_step_is_announced_and_timed(self):
+        result = self.step("sleep 3")
+        self.assertRegex(result.stderr, r"(?s)doing it \.\.\..*doing it: done in \d+ s")
+
+    def test_failure_shows_log_and_its_end(self):
+        result = self.step("seq 100; exit 7")
+        self.assert_failed(result, says=[f"{self.cache}/logs/it.log", "    100\n", "    86\n"])
+        self.assertNotIn("    85\n", result.stderr)
+
+    def test_failures_that_are_known_are_explained(self):
+        for output, remedy in (
+                ("cc1: fatal error: error writing to x.s: No space left on device", "a disk is full"),
+                ("E: Could not get lock /var/lib/dpkg/lock-frontend", "another program held apt's lock"),
+                ("Err:1 Could not resolve 'mirror'", "check the network"),
+                ("E: Packages need to be removed but remove is disabled.", "remove them yourself"),
+                ("g++: fatal error: Killed signal terminated program cc1plus", "PCIENIC_JOBS=1")):
+            self.assert_failed(self.step(f'echo "{output}"; exit 1'), says=[output, remedy])
+
+    def test_position_is_ninjas_counter(self):
+        log = self.work / "log"
+        log.write_text("[1/20] Compiling a\n[2/20] Compiling b\n\n", encoding="utf-8")
+        self.assertEqual(self.shell('log_position "$1"', log).stdout, "[2/20]")
+
+    def test_termination_stops_what_the_step_started(self):
+        script = ('make_cache; touch "$1"; (sleep 1; kill -TERM $$) & '
+                  'step "waiting" it bash -c "exec -a pcienic-test-sleeper sleep 300"')
+        result = self.shell(script, self.work / "started")
+        self.assertEqual(result.returncode, 143)
+        for process in harness.pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                self.assertNotIn(b"pcienic-test-sleeper", process.read_bytes())
+            except OSError:
+                continue  # the process ended meanwhile
+
+
+class Environment(harness.FrontDoorCase):
+
+    def test_a_developers_variables_do_not_reach_the_build(self):
+        result = self.shell("env", CC="nonsense", CFLAGS="-Wrong", NINJA_STATUS="%%", PYTHONPATH="/nowhere",
+                            CMAKE_GENERATOR="Nonsense", PATH="/opt/python/shims:/usr/bin:/bin")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = result.stdout.splitlines()
+        for name in ("CC", "CFLAGS", "NINJA_STATUS", "PYTHONPATH", "CMAKE_GENERATOR"):
+            self.assertFalse([line for line in lines if line.startswith(name + "=")], name)
+        path = next(line for line in lines if line.startswith("PATH="))
+        self.assertTrue(path.startswith("PATH=/usr/bin:"), path)
+
+    def test_cache_follows_the_documented_order(self):
+        ask = "cache_directory"
+        self.assertEqual(self.shell(ask, PCIENIC_CACHE="/a").stdout, "/a\n")
+        self.assertEqual(self.shell(f"unset PCIENIC_CACHE; {ask}", XDG_CACHE_HOME="/x").stdout, "/x/pcienic\n")
+        self.assertEqual(self.shell(f"unset PCIENIC_CACHE XDG_CACHE_HOME; HOME=/h; {ask}").stdout, "/h/.cache/pcienic\n")
+        self.assertRegex(self.shell(f"unset PCIENIC_CACHE XDG_CACHE_HOME HOME; {ask}").stdout, r"^/.*/\.cache/pcienic\n$")
+
+
+if __name__ == "__main__":
+    harness.main()
