@@ -19,11 +19,12 @@ function(pcienic_add_guest_program NAME)
 endfunction()
 
 # pcienic_add_guest_suite(NAME PROGRAMS program... [DEVICES spec...] [QEMU_ARGS word...] [ENV NAME=VALUE...]
-#                         [LABELS label...] [KERNEL name] [NO_BIND])
+#                         [LABELS label...] [FILTER gtest-filter] [EXPECT_FAILED case...] [KERNEL name] [NO_BIND])
 # DEVICES are QEMU's (`pcienic,vectors=1`; `none` for no device), by default one pcienic. A case's name must be unique
-# within the suite; which cases there are is asked of the programs when they have been built.
+# within the suite; which cases there are is asked of the programs when they have been built. An EXPECT_FAILED case
+# must run and fail, by its own assertions: so it is proved that a test can tell a broken device from a good one.
 function(pcienic_add_guest_suite NAME)
-  cmake_parse_arguments(A "NO_BIND" "KERNEL" "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS" ${ARGN})
+  cmake_parse_arguments(A "NO_BIND" "KERNEL;FILTER" "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED" ${ARGN})
   set(logs ${PROJECT_BINARY_DIR}/guest-logs/${NAME})
   set(list ${CMAKE_CURRENT_BINARY_DIR}/guest-${NAME}-cases.txt)
 
@@ -41,6 +42,10 @@ function(pcienic_add_guest_suite NAME)
   foreach(variable IN LISTS A_ENV)
     list(APPEND boot --env=${variable})
   endforeach()
+  set(filter)
+  if(A_FILTER)
+    set(filter --filter=${A_FILTER})
+  endif()
   if(A_KERNEL)
     list(APPEND boot --kernel ${A_KERNEL})
   endif()
@@ -48,7 +53,7 @@ function(pcienic_add_guest_suite NAME)
     list(APPEND boot --no-bind)
   endif()
 
-  add_test(NAME guest.${NAME}.BOOT COMMAND ${boot} ${programs})
+  add_test(NAME guest.${NAME}.BOOT COMMAND ${boot} ${programs} ${filter})
   set_tests_properties(guest.${NAME}.BOOT PROPERTIES
     FIXTURES_SETUP guest.${NAME} RESOURCE_LOCK guest-vm PROCESSORS 2 LABELS "guest;${A_LABELS}"
     TIMEOUT 3600)  # the runner's own watchdogs are shorter, and say what hung
@@ -56,7 +61,7 @@ function(pcienic_add_guest_suite NAME)
   set_tests_properties(guest.${NAME}.HEALTH PROPERTIES FIXTURES_REQUIRED guest.${NAME} LABELS "guest;${A_LABELS}")
 
   add_custom_command(OUTPUT ${list}
-    COMMAND ${PCIENIC_VMRUN} cases ${programs} --output ${list}
+    COMMAND ${PCIENIC_VMRUN} cases ${programs} ${filter} --output ${list}
     DEPENDS ${A_PROGRAMS} ${PCIENIC_VMRUN} ${PCIENIC_VMRUN_MODULES}
     COMMENT "Listing the cases of guest suite ${NAME}" VERBATIM)
   add_custom_target(guest_suite_${NAME} ALL DEPENDS ${list})
@@ -66,8 +71,16 @@ function(pcienic_add_guest_suite NAME)
   file(CONFIGURE OUTPUT ${include} @ONLY CONTENT [==[
 if(EXISTS "@list@")
   file(STRINGS "@list@" cases)
+  set(expect_failed "@A_EXPECT_FAILED@")
+  list(APPEND cases ${expect_failed})
+  list(REMOVE_DUPLICATES cases)
   foreach(case IN LISTS cases)
-    add_test("guest.@NAME@.${case}" "@PCIENIC_VMRUN@" report --log-dir "@logs@" --case "${case}")
+    set(expectation)
+    list(FIND expect_failed "${case}" index)
+    if(index GREATER -1)
+      set(expectation --expect-failed)
+    endif()
+    add_test("guest.@NAME@.${case}" "@PCIENIC_VMRUN@" report --log-dir "@logs@" --case "${case}" ${expectation})
     set_tests_properties("guest.@NAME@.${case}" PROPERTIES
       FIXTURES_REQUIRED "guest.@NAME@" SKIP_RETURN_CODE 77 LABELS "guest;@A_LABELS@")
   endforeach()

@@ -61,7 +61,9 @@ def choose(machine, binary, kernel, say):
     else:
         obstacle = kvm_obstacle(machine, binary, kernel)
         verdict.parent.mkdir(parents=True, exist_ok=True)
-        verdict.write_text(obstacle or "", encoding="utf-8")
+        complete = verdict.with_name(f"{verdict.name}.{os.getpid()}")  # another runner must not read half an answer
+        complete.write_text(obstacle or "", encoding="utf-8")
+        complete.rename(verdict)
     if not obstacle:
         return "kvm"
     if wanted == "kvm":

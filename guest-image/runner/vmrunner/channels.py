@@ -24,6 +24,10 @@ class Follower:
             chunks.append(chunk)
         return b"".join(chunks)
 
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
 
 class RecordParser:
     """Turns a byte stream into the records of the results channel: one JSON object a line, told apart by "type"."""

@@ -67,12 +67,15 @@ def parser():
     report = verbs.add_parser("report", help="what a suite's logs say about one case: exit 0 passed, 1 failed, 77 skipped")
     report.add_argument("--log-dir", required=True, metavar="DIR")
     report.add_argument("--case", required=True, metavar="SUITE.CASE")
+    report.add_argument("--expect-failed", action="store_true",
+                        help="exit 0 if the case ran and failed, which proves that it can, and 1 otherwise")
 
     health = verbs.add_parser("health", help="what a suite's logs say about the machine: exit 0 healthy, 1 not")
     health.add_argument("--log-dir", required=True, metavar="DIR")
 
     cases = verbs.add_parser("cases", help="list the cases of GoogleTest programs (for cmake/GuestSuite.cmake)")
     cases.add_argument("--program", action="append", required=True, metavar="FILE")
+    cases.add_argument("--filter", help="a GoogleTest filter")
     cases.add_argument("--output", required=True, metavar="FILE")
     return top
 
@@ -227,6 +230,10 @@ def run_suite(options):
 def report(options):
     log = verdicts.SuiteLog(options.log_dir)
     status, sentence = verdicts.case_verdict(log, options.case)
+    if options.expect_failed:
+        as_expected = verdicts.failed_by_itself(log, options.case)
+        status = verdicts.EXIT_PASSED if as_expected else verdicts.EXIT_FAILED
+        sentence += ", as it must with this device" if as_expected else ", but it must run and fail with this device"
     for line in log.case_output(options.case):
         print(line)
     print(f"{options.case}: {sentence}")
@@ -244,7 +251,7 @@ def health(options):
 
 
 def list_cases(options):
-    names = suite.unique_cases(options.program)
+    names = suite.unique_cases(options.program, options.filter)
     pathlib.Path(options.output).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return 0
 

@@ -128,8 +128,11 @@ def add_build_products(overlay, build, with_tests):
 
 def write_initrd(path, base, overlay):
     """The kernel unpacks archives that follow one another, each at a multiple of four bytes."""
-    with open(path, "wb") as initrd:
-        with open(base, "rb") as source:
-            shutil.copyfileobj(source, initrd, 1 << 20)
-        initrd.write(bytes(-initrd.tell() % 512))
-        overlay.write(initrd)
+    try:
+        with open(path, "wb") as initrd:
+            with open(base, "rb") as source:
+                shutil.copyfileobj(source, initrd, 1 << 20)
+            initrd.write(bytes(-initrd.tell() % 512))
+            overlay.write(initrd)
+    except OSError as error:  # a failed write does not say to which file
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error

@@ -16,9 +16,10 @@ def guest_command(programs, case_filter):
     return [RUN_SUITE, case_filter or "", *(f"{GUEST_DIRECTORY}/{pathlib.Path(p).name}" for p in programs)]
 
 
-def list_cases(program):
+def list_cases(program, case_filter=None):
     """The cases of a GoogleTest program, which is run on the host for that: listing touches no device."""
-    answer = subprocess.run([program, "--gtest_list_tests"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    command = [program, "--gtest_list_tests"] + ([f"--gtest_filter={case_filter}"] if case_filter else [])
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise UsageError(f"{program} --gtest_list_tests ended with status {answer.returncode}: {answer.stderr.strip()}")
     suite, cases = None, []
@@ -31,11 +32,11 @@ def list_cases(program):
     return cases
 
 
-def unique_cases(programs):
+def unique_cases(programs, case_filter=None):
     """The cases of a suite's programs, in their order."""
     owners = {}
     for program in programs:
-        for case in list_cases(program):
+        for case in list_cases(program, case_filter):
             if case in owners:
                 raise UsageError(f"{case} is in {owners[case]} and in {program}: within a suite a case's name must be its own")
             owners[case] = program

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One QEMU process, from start to end."""
 
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -85,21 +86,27 @@ class VirtualMachine:
 
     def follow(self):
         """Returns the Outcome once QEMU has ended or a watchdog has ended it."""
+        with contextlib.ExitStack() as stack:
+            followers = {name: stack.enter_context(contextlib.closing(Follower(self._log_dir / LOG_NAMES[name])))
+                         for name in ("results", "console", *self._sinks)}
+            outcome = self._follow(followers)
+        if outcome.status is None and outcome.lost is None:
+            outcome.lost = self._cause_of_death()
+        return outcome
+
+    def _follow(self, followers):
         outcome = Outcome()
         parser = RecordParser()
-        results = Follower(self._log_dir / LOG_NAMES["results"])
-        console = Follower(self._log_dir / LOG_NAMES["console"])
-        sinks = [(Follower(self._log_dir / LOG_NAMES[name]), sink) for name, sink in self._sinks.items()]
         ended_at = None
         while True:
             gone = self._process.poll() is not None  # asked before reading: what is read after it is complete
-            if console.read():
+            if followers["console"].read():
                 self._watchdogs.heard()
-            for follower, sink in sinks:
-                if data := follower.read():
+            for name, sink in self._sinks.items():
+                if data := followers[name].read():
                     self._watchdogs.heard()
                     sink(data)
-            for record in parser.feed(results.read()):
+            for record in parser.feed(followers["results"].read()):
                 self._watchdogs.heard()
                 self._watchdogs.record(record)
                 outcome.records.append(record)
@@ -116,8 +123,6 @@ class VirtualMachine:
                 break
             time.sleep(TICK_SECONDS)
         outcome.garbage = parser.garbage
-        if outcome.status is None and outcome.lost is None:
-            outcome.lost = self._cause_of_death()
         return outcome
 
     def _qemu_state(self):

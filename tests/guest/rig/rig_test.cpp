@@ -2,14 +2,22 @@
 // The guest itself: what every other guest test takes for granted. It runs with QEMU's own edu device, so that a
 // failure here is never ours in the device or the library.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
-
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <system_error>
+
+#include "expect.hpp"
 
 namespace {
 
@@ -74,5 +82,60 @@ TEST(Rig, PassesExitStatusesOn) {
 TEST(Rig, SetsTheEnvironmentOfTheSuite) { EXPECT_EQ(environment("RIG_SAYS"), "two words, $HOME 'quoted'"); }
 
 TEST(Rig, HasNoStandardInput) { EXPECT_EQ(fs::read_symlink("/proc/self/fd/0"), "/dev/null"); }
+
+/// edu's registers through sysfs, with memory decoding and bus mastering switched on for as long as this exists.
+class EduRegisters {
+  public:
+    EduRegisters() {
+        command(kMemory | kBusMaster);
+        const int file = ::open((device() / "resource0").c_str(), O_RDWR | O_SYNC | O_CLOEXEC);
+        base_ = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        ::close(file);
+        if (base_ == MAP_FAILED) {
+            throw std::system_error(errno, std::generic_category(), "mapping edu's registers");
+        }
+    }
+    EduRegisters(const EduRegisters&) = delete;
+    EduRegisters& operator=(const EduRegisters&) = delete;
+    ~EduRegisters() {
+        ::munmap(base_, kSize);
+        command(0);
+    }
+
+    template <typename T>
+    volatile T& at(std::size_t offset) const {
+        return *reinterpret_cast<volatile T*>(static_cast<char*>(base_) + offset);
+    }
+
+  private:
+    static constexpr std::size_t kSize = 0x1000;
+    static constexpr std::uint16_t kMemory = 2, kBusMaster = 4;
+
+    static void command(std::uint16_t value) {
+        const int file = ::open((device() / "config").c_str(), O_WRONLY | O_CLOEXEC);
+        EXPECT_EQ(::pwrite(file, &value, sizeof value, 4), 2);
+        ::close(file);
+    }
+
+    void* base_ = nullptr;
+};
+
+TEST(Rig, SeesTheIommuRefuseAnUnmappedAddress) {
+    const pcienic::guest::ExpectDmarFault fault{"DMA Read.*fault addr 0x3210000 "};
+    const EduRegisters edu;
+    edu.at<std::uint64_t>(0x80) = 0x3210000;  // from here, which nobody mapped
+    edu.at<std::uint64_t>(0x88) = 0x40000;    // into the device's own buffer
+    edu.at<std::uint64_t>(0x90) = 16;
+    edu.at<std::uint64_t>(0x98) = 1;
+    while ((edu.at<std::uint64_t>(0x98) & 1) != 0) {
+        ::usleep(1000);
+    }
+}
+
+TEST(Rig, SeesQemuLogAGuestError) {
+    const pcienic::guest::ExpectGuestError error{"Invalid write at addr 0x0, size 1, region 'edu-mmio'"};
+    const EduRegisters edu;
+    edu.at<std::uint8_t>(0) = 1;  // edu's registers take no access below four bytes
+}
 
 }  // namespace
