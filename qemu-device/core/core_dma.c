@@ -37,8 +37,7 @@ typedef struct Outcome {
     uint64_t detail;
 } Outcome;
 
-/* The scatter-gather list or the one address of a side, as a descriptor has it
- */
+/* One side of a command, as its descriptor has it */
 typedef struct SideSpec {
     PcienicSideKind kind;
     bool is_list;
@@ -128,14 +127,6 @@ static bool write_host(PcienicCore *core, uint64_t address, const void *buffer,
     return core->ops->bus_master(core->opaque) &&
            core->ops->dma_write(core->opaque, address, buffer, length) ==
                PCIENIC_DMA_OK;
-}
-
-static void note_memory_written(PcienicCore *core, uint64_t offset,
-                                uint32_t length)
-{
-    if (core->ops->memory_written) {
-        core->ops->memory_written(core->opaque, offset, length);
-    }
 }
 
 /* ---- The queue ---- */
@@ -584,74 +575,72 @@ static void fill(const PcienicCommand *command, uint8_t *buffer,
 }
 
 /*
- * Bring the next length bytes of the source to where the destination can take
- * them: right into device memory if that is the destination.
+ * Every piece goes through the bounce buffer, even to and from device memory.
+ * A guest can reach device memory by a bus address, too, and would otherwise
+ * have us copy between ranges that overlap; and a piece that could not be read
+ * whole must leave its destination alone.
  */
-static bool get_source(PcienicCore *core, const PcienicCommand *command,
-                       uint8_t *buffer, uint32_t length)
+static bool get_piece(PcienicCore *core, const PcienicCommand *command,
+                      uint32_t length)
 {
-    if (command->source.kind == PCIENIC_SIDE_PATTERN) {
-        fill(command, buffer, length);
+    const PcienicSide *side = &command->source;
+
+    switch (side->kind) {
+    case PCIENIC_SIDE_HOST:
+        return read_host(core, side_address(side), core->bounce, length);
+    case PCIENIC_SIDE_DEVICE:
+        memcpy(core->bounce, core->memory + side_address(side), length);
+        return true;
+    default:
+        fill(command, core->bounce, length);
         return true;
     }
-    return read_host(core, side_address(&command->source), buffer, length);
 }
 
-static Outcome move_to_device(PcienicCore *core, const PcienicCommand *command,
-                              uint32_t length)
+static bool put_piece(PcienicCore *core, const PcienicCommand *command,
+                      uint32_t length)
 {
-    uint64_t offset = side_address(&command->destination);
-    uint64_t source = side_address(&command->source);
-    bool ok = get_source(core, command, core->memory + offset, length);
+    const PcienicSide *side = &command->destination;
 
-    /* A read that failed may have changed something all the same. */
-    note_memory_written(core, offset, length);
-    return ok ? outcome_ok
-              : outcome(PCIENIC_COMPLETION_STATUS_CODE_SOURCE_FAULT, source);
+    if (side->kind == PCIENIC_SIDE_HOST) {
+        return write_host(core, side_address(side), core->bounce, length);
+    }
+    memcpy(core->memory + side_address(side), core->bounce, length);
+    if (core->ops->memory_written) {
+        core->ops->memory_written(core->opaque, side_address(side), length);
+    }
+    return true;
 }
 
-static Outcome move_to_host(PcienicCore *core, const PcienicCommand *command,
-                            uint32_t length)
-{
-    uint64_t source = side_address(&command->source);
-    uint64_t destination = side_address(&command->destination);
-    const uint8_t *data = core->bounce;
-    uint32_t generation = core->generation;
-
-    if (command->source.kind == PCIENIC_SIDE_DEVICE) {
-        data = core->memory + source;
-    } else if (!get_source(core, command, core->bounce, length)) {
-        return outcome(PCIENIC_COMPLETION_STATUS_CODE_SOURCE_FAULT, source);
-    }
-    if (core->generation != generation) {
-        return outcome_ok;
-    }
-    return write_host(core, destination, data, length)
-               ? outcome_ok
-               : outcome(PCIENIC_COMPLETION_STATUS_CODE_DESTINATION_FAULT,
-                         destination);
-}
-
+/* Move one piece of the current command. */
 static uint32_t move(PcienicCore *core)
 {
     PcienicCommand *command = &core->dma.command;
     uint32_t generation = core->generation;
     uint32_t length = command->length - command->done;
-    Outcome result;
+    bool ok;
 
     length = min_u32(length, PCIENIC_CORE_PIECE);
     length = min_u32(length, side_contiguous(&command->source));
     length = min_u32(length, side_contiguous(&command->destination));
 
-    result = command->destination.kind == PCIENIC_SIDE_DEVICE
-                 ? move_to_device(core, command, length)
-                 : move_to_host(core, command, length);
+    ok = get_piece(core, command, length);
     if (core->generation != generation) {
-        return STEP_COST + length;
+        return STEP_COST;
     }
-    if (result.code != PCIENIC_COMPLETION_STATUS_CODE_OK) {
-        complete(core, result);
-        return STEP_COST + length;
+    if (!ok) {
+        complete(core, outcome(PCIENIC_COMPLETION_STATUS_CODE_SOURCE_FAULT,
+                               side_address(&command->source)));
+        return STEP_COST;
+    }
+    ok = put_piece(core, command, length);
+    if (core->generation != generation) {
+        return STEP_COST;
+    }
+    if (!ok) {
+        complete(core, outcome(PCIENIC_COMPLETION_STATUS_CODE_DESTINATION_FAULT,
+                               side_address(&command->destination)));
+        return STEP_COST;
     }
     command->done += length;
     side_advance(&command->source, length);
