@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+//
+// The paths that a driver runs for every command and every interrupt do not allocate.
+#include <array>
+#include <cstdlib>
+#include <new>
+#include <pcienic/dma.hpp>
+
+#include "fixture.hpp"
+
+namespace {
+// Of this thread: the simulated device's thread may do as it likes.
+thread_local std::size_t allocations = 0;
+
+void* counted(std::size_t size) {
+    ++allocations;
+    if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+    throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size); }
+void* operator new[](std::size_t size) { return counted(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace pcienic::test {
+namespace {
+
+class Allocations : public OnSim {
+  protected:
+    template <typename Action>
+    std::size_t during(Action&& action) {
+        action();  // once before, so that what is made on first use is there
+        const std::size_t before = allocations;
+        for (int i = 0; i < 20; ++i) action();
+        return allocations - before;
+    }
+    uiovfio::DmaBuffer memory = buffer(8192);
+};
+
+TEST_F(Allocations, AreSeenByThisTest) {
+    EXPECT_EQ(during([] { delete new int; }), 20u);
+}
+
+TEST_F(Allocations, NoneInSubmitPollAndWait) {
+    DmaEngine dma(driver, {.entries = 8});
+    ScatterList list(device.dma());
+    bool held = true;
+    EXPECT_EQ(during([&] {
+                  list.assign(std::array{Piece{memory.iova(), 64}});
+                  held = held && !dma.run(copy(list, DeviceOffset{0}, 64), kPatience).code;
+                  const Ticket first = dma.submit(copy(memory.iova(), memory.iova_at(4096), 4096));
+                  const Ticket second = dma.submit(fill(DeviceOffset{0}, 64, 1));
+                  dma.poll();
+                  held = held && !dma.wait(first, kPatience).code && !dma.wait(second, kPatience).code;
+              }),
+              0u);
+    EXPECT_TRUE(held);
+}
+
+TEST_F(Allocations, NoneWhenACommandFailsOrTheRingIsFull) {
+    DmaEngine dma(driver, {.entries = 2});
+    bool held = true;
+    EXPECT_EQ(during([&] {
+                  held = held && dma.run(copy(memory.iova(), memory.iova(), 0), kPatience).code == Errc::zero_length;
+                  std::error_code ec;
+                  dma.post(nop(), ec);
+                  dma.post(nop(), ec);
+                  const Ticket refused = dma.post(nop(), ec);
+                  held = held && ec == Errc::ring_full && refused == Ticket{};
+                  dma.ring();
+                  while (dma.outstanding() > 0) dma.poll();
+              }),
+              0u);
+    EXPECT_TRUE(held);
+}
+
+TEST_F(Allocations, NoneInWaitingByInterrupt) {
+    driver.enable_interrupts(uiovfio::InterruptMode::msix);
+    DmaEngine dma(driver, {.entries = 8, .vector = std::uint16_t{2}});
+    bool held = true;
+    EXPECT_EQ(during([&] { held = held && !dma.run(nop(), kPatience).code; }), 0u);
+    EXPECT_TRUE(held);
+}
+
+TEST_F(Allocations, NoneInFiringAndTakingInterrupts) {
+    driver.enable_interrupts(uiovfio::InterruptMode::msix);
+    std::uint64_t received = 0;
+    EXPECT_EQ(during([&] {
+                  driver.fire(4);
+                  received += device.interrupts().wait(4, kPatience);
+              }),
+              0u);
+    EXPECT_EQ(received, 21u);
+}
+
+}  // namespace
+}  // namespace pcienic::test

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+#include "checks.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <pcienic/driver.hpp>
+#include <set>
+#include <string_view>
+#include <system_error>
+
+namespace irqtest {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using uiovfio::InterruptMode;
+
+// Long enough for what is on its way to arrive, where the check is that nothing does. It need not be exact: too short
+// only means that a stray interrupt is seen by a later check.
+constexpr int kQuietMs = 50;
+
+class Tester {
+  public:
+    Tester(uiovfio::Device& device, pcienic::Driver* driver, Via via, const Plan& plan)
+        : interrupts_(device.interrupts()),
+          device_(device),
+          driver_(driver),
+          via_(via),
+          plan_(plan),
+          intx_(interrupts_.mode() == InterruptMode::intx) {
+        report_.via = via;
+        for (unsigned vector : plan.vectors) {
+            report_.vectors.emplace_back().vector = vector;
+            report_.vectors.back().latencies.reserve(std::min<std::uint64_t>(plan.count, 1u << 16));
+        }
+        for (unsigned event = 0; event < interrupts_.count(); ++event)
+            fds_.push_back({.fd = interrupts_.event_fd(event), .events = POLLIN, .revents = 0});
+    }
+
+    SourceReport run() {
+        drain(0);
+        one_at_a_time();
+        if (plan_.masked && via_ == Via::device) for_each(&Tester::masked);
+        if (plan_.parallel) parallel();
+        if (plan_.storm) storm();
+        return std::move(report_);
+    }
+
+  private:
+    // --- a firing and what becomes of it
+    // ------------------------------------------------------------------------------
+
+    unsigned event_of(unsigned vector) const { return intx_ ? 0 : vector; }
+
+    void fire(unsigned vector) {
+        if (via_ == Via::device)
+            driver_->fire(vector);
+        else
+            interrupts_.trigger(event_of(vector));
+    }
+
+    // 0 where the time was up.
+    std::uint64_t wait(unsigned vector) {
+        std::error_code ec;
+        const std::uint64_t count = interrupts_.wait(event_of(vector), plan_.timeout, ec);
+        if (ec && ec != uiovfio::Errc::timed_out) throw std::system_error(ec, fmt::format("vector {}", vector));
+        return count;
+    }
+
+    // With INTx the kernel holds the line back until it is told that the device was seen to.
+    bool holds_line() const { return intx_ && via_ == Via::device; }
+    void rearm(unsigned vector) {
+        if (!holds_line()) return;
+        driver_->clear_cause(vector);
+        interrupts_.unmask();
+    }
+    void rearm_all() {
+        if (!holds_line()) return;
+        // All causes first: a line that is let through while one is left interrupts again.
+        for (const VectorReport& report : report_.vectors) driver_->clear_cause(report.vector);
+        interrupts_.unmask();
+    }
+
+    // Which eventfds have something to say; the counts stay in them.
+    std::vector<unsigned> readable(int timeout_ms) {
+        std::vector<unsigned> events;
+        if (::poll(fds_.data(), fds_.size(), timeout_ms) > 0)
+            for (unsigned event = 0; event < fds_.size(); ++event)
+                if (fds_[event].revents & POLLIN) events.push_back(event);
+        return events;
+    }
+
+    void drain(int timeout_ms) {
+        for (std::vector<unsigned> events = readable(timeout_ms); !events.empty(); events = readable(timeout_ms))
+            for (unsigned event : events) interrupts_.try_take(event);
+    }
+
+    // What is known of an interrupt that did not come.
+    std::string trace(unsigned vector) {
+        if (via_ == Via::vfio) return "the kernel signalled an eventfd that nobody saw";
+        if (driver_->cause(vector))
+            return "the device holds the cause back: the vector is masked, or bus mastering is off";
+        if (!intx_ && pending_bit(device_, vector).value_or(false)) return "it is pending, masked in the MSI-X table";
+        return "the device says that the message left, so it was lost on its way";
+    }
+
+    template <typename... Args>
+    void problem(unsigned vector, fmt::format_string<Args...> format, Args&&... args) {
+        report_.problems.push_back(
+            fmt::format("vector {}: {}", vector, fmt::format(format, std::forward<Args>(args)...)));
+    }
+
+    void for_each(void (Tester::*check)(VectorReport&)) {
+        for (VectorReport& vector : report_.vectors) (this->*check)(vector);
+    }
+
+    // --- the checks
+    // -----------------------------------------------------------------------------------------------------
+
+    // Every vector fires again only once its last interrupt was seen, so as many must come as were fired.
+    void one_at_a_time() {
+        std::set<unsigned> deaf;  // not waited for again: each wait would take the whole timeout
+        std::set<std::pair<unsigned, unsigned>> crossed;
+        for (std::uint64_t round = 0; round < plan_.count; ++round)
+            for (VectorReport& report : report_.vectors)
+                if (!deaf.contains(report.vector) && !fire_once(report, crossed)) deaf.insert(report.vector);
+        for (VectorReport& report : report_.vectors)
+            if (report.duplicates > 0) problem(report.vector, "{} interrupts too many", report.duplicates);
+    }
+
+    bool fire_once(VectorReport& report, std::set<std::pair<unsigned, unsigned>>& crossed) {
+        const auto start = Clock::now();
+        fire(report.vector);
+        const std::uint64_t received = wait(report.vector);
+        const auto latency = Clock::now() - start;
+        ++report.fired;
+        report.received += received;
+        if (received == 0) {
+            problem(report.vector, "fired {}, received {}: no interrupt within {} ms; {}", report.fired,
+                    report.received, std::chrono::duration_cast<std::chrono::milliseconds>(plan_.timeout).count(),
+                    trace(report.vector));
+        } else {
+            report.latencies.add(latency);
+            report.duplicates += received - 1;
+        }
+        rearm(report.vector);
+        for (unsigned event : readable(0)) {
+            const std::uint64_t count = interrupts_.try_take(event);
+            if (event == event_of(report.vector)) {
+                report.received += count;
+                report.duplicates += count;
+            } else {
+                report.cross_talk += count;
+                if (crossed.emplace(report.vector, event).second)
+                    problem(report.vector, "cross-talk: fired alone, but vector {} interrupted", event);
+            }
+        }
+        return received != 0;
+    }
+
+    // Fired twice while held back: nothing may come, the cause must stand, and letting go brings exactly one.
+    void masked(VectorReport& report) {
+        const unsigned vector = report.vector;
+        Verdict verdict{.passed = true, .fired = 2, .received = 0};
+        const auto fail = [&](std::string_view what) {
+            verdict.passed = false;
+            problem(vector, "masked: {}", what);
+        };
+        intx_ ? interrupts_.mask() : driver_->mask(vector);
+        fire(vector);
+        fire(vector);
+        if (!readable(1).empty()) fail("interrupted while it was masked");
+        drain(0);
+        if (!driver_->cause(vector)) fail("fired while masked, but the device holds no cause");
+        intx_ ? interrupts_.unmask() : driver_->unmask(vector);
+        verdict.received = wait(vector);
+        rearm(vector);
+        for (unsigned event : readable(1)) verdict.received += interrupts_.try_take(event);
+        if (verdict.received != 1)
+            fail(fmt::format("{} interrupts after it was unmasked, not exactly one", verdict.received));
+        if (driver_->cause(vector)) fail("the cause still stands after the interrupt was taken");
+        driver_->clear_cause(vector);
+        report.masked = verdict;
+    }
+
+    // All vectors at once, each of them once before it is looked at.
+    void parallel() {
+        for (VectorReport& report : report_.vectors) report.parallel.emplace();
+        for (std::uint64_t round = 0; round < plan_.count; ++round) {
+            for (VectorReport& report : report_.vectors) {
+                if (!report.parallel->passed) continue;
+                fire(report.vector);
+                ++report.parallel->fired;
+            }
+            if (holds_line())
+                collect_shared_line();
+            else
+                for (VectorReport& report : report_.vectors) collect_one(report);
+        }
+    }
+
+    void collect_one(VectorReport& report) {
+        if (!report.parallel->passed) return;
+        // By the loopback, what was signalled on the shared eventfd adds up there and is taken by the first to look.
+        const bool shared = intx_ && &report != &report_.vectors.front();
+        const std::uint64_t expected = intx_ ? report_.vectors.size() : 1;
+        const std::uint64_t received = shared ? expected : wait(report.vector);
+        report.parallel->received += received > 0 && received == expected ? 1 : received;
+        if (received == expected) return;
+        report.parallel->passed = false;
+        problem(report.vector, "in parallel: {} interrupts instead of one; {}", received,
+                received == 0 ? trace(report.vector) : "something fired it again");
+    }
+
+    void collect_shared_line() {
+        if (wait(0) == 0) report_.problems.push_back("in parallel: the line did not interrupt");
+        for (VectorReport& report : report_.vectors) {
+            if (!report.parallel->passed) continue;
+            if (driver_->cause(report.vector)) {
+                ++report.parallel->received;
+            } else {
+                report.parallel->passed = false;
+                problem(report.vector, "in parallel: fired, but the device holds no cause");
+            }
+        }
+        rearm_all();
+    }
+
+    // Fired without waiting. An interrupt controller merges what is still pending, so fewer may come than were fired,
+    // but never more, and the last firing is never lost.
+    void storm() {
+        for (VectorReport& report : report_.vectors) report.storm.emplace();
+        for (std::uint64_t round = 0; round < plan_.count; ++round)
+            for (VectorReport& report : report_.vectors) {
+                fire(report.vector);
+                ++report.storm->fired;
+                report.storm->received += interrupts_.try_take(event_of(report.vector));
+            }
+        for (std::vector<unsigned> events = readable(kQuietMs); !events.empty(); events = readable(kQuietMs))
+            for (VectorReport& report : report_.vectors)
+                report.storm->received += interrupts_.try_take(event_of(report.vector));
+        rearm_all();
+        drain(0);
+        std::uint64_t fired = 0, received = 0;
+        for (VectorReport& report : report_.vectors) {
+            fired += report.storm->fired;
+            received += report.storm->received;
+            if (!intx_ && report.storm->received > report.storm->fired) {
+                report.storm->passed = false;
+                problem(report.vector, "storm: fired {}, received {}", report.storm->fired, report.storm->received);
+            }
+        }
+        if (received > fired)
+            report_.problems.push_back(fmt::format("storm: {} firings brought {} interrupts", fired, received));
+        for_each(&Tester::after_the_storm);
+    }
+
+    void after_the_storm(VectorReport& report) {
+        fire(report.vector);
+        ++report.storm->fired;
+        const std::uint64_t received = wait(report.vector);
+        rearm(report.vector);
+        report.storm->received += received;
+        if (received > 0) return;
+        report.storm->passed = false;
+        problem(report.vector, "storm: the last firing was not seen; {}", trace(report.vector));
+    }
+
+    uiovfio::Interrupts& interrupts_;
+    uiovfio::Device& device_;
+    pcienic::Driver* driver_;
+    const Via via_;
+    const Plan& plan_;
+    const bool intx_;
+    std::vector<pollfd> fds_;
+    SourceReport report_;
+};
+
+}  // namespace
+
+bool VectorReport::passed() const {
+    const auto holds = [](const std::optional<Verdict>& verdict) { return !verdict || verdict->passed; };
+    return fired == received && duplicates == 0 && cross_talk == 0 && holds(masked) && holds(parallel) && holds(storm);
+}
+
+SourceReport run(uiovfio::Device& device, pcienic::Driver* driver, Via via, const Plan& plan) {
+    return Tester(device, driver, via, plan).run();
+}
+
+std::optional<bool> pending_bit(uiovfio::Device& device, unsigned vector) {
+    constexpr std::uint16_t kPba = 8;  // PCI Local Bus 3.0, 6.8.2.6: offset, with the BAR in its low three bits
+    std::error_code ec;
+    const auto capability = device.config().find(uiovfio::capability::kMsix, ec);
+    if (ec || !capability) return std::nullopt;
+    const std::uint32_t pba = device.config().read32(static_cast<std::uint16_t>(capability->offset + kPba), ec);
+    if (ec) return std::nullopt;
+    try {
+        const std::uint64_t offset = (pba & ~7u) + vector / 32 * 4;
+        const std::uint32_t bits = device.bar(pba & 7u).read<std::uint32_t>(offset, ec);
+        if (ec) return std::nullopt;
+        return (bits >> (vector % 32) & 1) != 0;
+    } catch (const std::system_error&) {
+        return std::nullopt;  // a diagnosis that cannot be had must not hide what it is asked about
+    }
+}
+
+}  // namespace irqtest

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+//
+// pcienic-irqtest: does every interrupt arrive, once, on its own vector, and how soon?
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <pcienic/driver.hpp>
+#include <uiovfio/uiovfio.hpp>
+
+#include "checks.hpp"
+#include "cli/exit.hpp"
+#include "cli/number.hpp"
+#include "cli/output.hpp"
+#include "cli/selector.hpp"
+#include "cli/tool.hpp"
+#include "report.hpp"
+
+namespace {
+
+using namespace irqtest;
+namespace cli = pcienic::cli;
+using uiovfio::InterruptMode;
+
+constexpr std::string_view kName = "pcienic-irqtest";
+constexpr std::string_view kExamples =
+    "  pcienic-irqtest                                  every vector of the only pcienic, 100 times\n"
+    "  pcienic-irqtest -s 01:00.0 --vectors 0-7,9 --latency\n"
+    "  pcienic-irqtest --masked --parallel --storm      everything that can be checked\n"
+    "  pcienic-irqtest -s 00:03.0 --via vfio            any device on vfio-pci, by the kernel's loopback\n";
+
+struct Settings {
+    cli::DeviceSelector selector;
+    std::string backend = "auto";
+    std::string vectors;
+    std::string count = "100";
+    std::string via = "device";
+    std::string mode = "msix";
+    std::string timeout = "1s";
+    std::string output = "table";
+    std::string color = "auto";
+    bool latency = false;
+    Plan plan;
+
+    void add_options(CLI::App& app) {
+        selector.add_options(app);
+        app.add_option("--backend", backend, "auto, vfio, or sim: a pcienic in this process, without a machine");
+        app.add_option("--vectors", vectors, "Which, such as 0-7,9; default: all that can be enabled")
+            ->type_name("LIST");
+        app.add_option("--count", count, "Firings of each vector in each check; default 100")->type_name("N");
+        app.add_option("--via", via, "Who fires: device (its IRQ_TEST register), vfio (the kernel's loopback), or both")
+            ->check(CLI::IsMember({"device", "vfio", "both"}));
+        app.add_option("--mode", mode, "msix, msi or intx")->check(CLI::IsMember({"msix", "msi", "intx"}));
+        app.add_flag("--masked", plan.masked,
+                     "Fire while masked: pending, then exactly one when unmasked (via device)");
+        app.add_flag("--parallel", plan.parallel, "Fire all vectors before any is looked at");
+        app.add_flag("--storm", plan.storm, "Fire without waiting: never more than fired, and the last one is seen");
+        app.add_flag("--latency", latency, "Show the distribution of the latencies");
+        app.add_option("--timeout", timeout, "How long an interrupt may take; default 1s")->type_name("TIME");
+        app.add_option("-o,--output", output, "Form of the output: table, json or tap")
+            ->type_name("FORMAT")
+            ->check(CLI::IsMember({"table", "json", "tap"}));
+        app.add_flag_callback("--json", [this] { output = "json"; }, "The same as -o json");
+        app.add_option("--color", color, "auto, always or never; NO_COLOR in the environment means never")
+            ->type_name("WHEN")
+            ->check(CLI::IsMember({"auto", "always", "never"}));
+    }
+
+    bool colour() const {
+        const char* no_color = std::getenv("NO_COLOR");
+        return color == "always" || (color == "auto" && (!no_color || !*no_color) && isatty(STDOUT_FILENO) == 1);
+    }
+    InterruptMode interrupt_mode() const {
+        return mode == "intx" ? InterruptMode::intx : mode == "msi" ? InterruptMode::msi : InterruptMode::msix;
+    }
+};
+
+uiovfio::Device open(const Settings& settings) {
+    if (settings.backend == "sim") return uiovfio::Device::open({}, {.backend = "sim"});
+    const uiovfio::PciFunction function = settings.selector.choose(uiovfio::enumerate());
+    return uiovfio::Device::open(function.bdf, {.backend = settings.backend});
+}
+
+bool is_pcienic(const uiovfio::Device& device) {
+    return device.config().vendor_id() == pcienic::kVendorId && device.config().device_id() == pcienic::kDeviceId;
+}
+
+unsigned enable(uiovfio::Device& device, std::optional<pcienic::Driver>& driver, InterruptMode mode) {
+    const unsigned available = device.interrupts().available(mode);
+    if (available == 0)
+        throw cli::Failure(cli::Exit::usage, fmt::format("{}: the device has no {}: choose another --mode",
+                                                         to_string(device.bdf()), to_string(mode)));
+    if (driver) return driver->enable_interrupts(mode);
+    device.interrupts().enable(mode, available);
+    return available;
+}
+
+// With INTx the device's vectors all share the one line, so they can be told apart only by the device.
+std::vector<unsigned> choose_vectors(const std::string& list, unsigned limit) {
+    std::vector<unsigned> vectors(limit);
+    std::iota(vectors.begin(), vectors.end(), 0u);
+    if (list.empty()) return vectors;
+    vectors = cli::parse_ranges(list, limit - 1);
+    std::ranges::sort(vectors);
+    vectors.erase(std::unique(vectors.begin(), vectors.end()), vectors.end());
+    return vectors;
+}
+
+void show(const Settings& settings, const uiovfio::Device& device, const std::vector<SourceReport>& sources) {
+    if (settings.output == "json") {
+        cli::Document document;
+        document.schema = "pcienic.irqtest/1";
+        document.device = {{"bdf", to_string(device.bdf())},
+                           {"backend", device.backend()},
+                           {"vendor", device.config().vendor_id()},
+                           {"device", device.config().device_id()}};
+        document.rows = to_json(sources);
+        cli::Json json = cli::Output(std::string(kName), std::cout).envelope(document);
+        json["mode"] = settings.mode;
+        json["passed"] = std::ranges::all_of(sources, &SourceReport::passed);
+        std::cout << json.dump(2) << '\n';
+    } else if (settings.output == "tap") {
+        std::cout << to_tap(sources);
+    } else {
+        std::cout << fmt::format("{} {:04x}:{:04x} through {}, {}, {} vectors, {} firings each\n",
+                                 to_string(device.bdf()), device.config().vendor_id(), device.config().device_id(),
+                                 device.backend(), to_string(settings.interrupt_mode()), settings.plan.vectors.size(),
+                                 settings.plan.count)
+                  << to_table(sources, settings.latency, settings.colour());
+    }
+}
+
+cli::Exit test(Settings& settings) {
+    settings.plan.count = cli::parse_number(settings.count);
+    settings.plan.timeout = cli::parse_duration(settings.timeout);
+    if (settings.plan.count == 0)
+        throw cli::Failure(cli::Exit::usage, "--count 0: there is nothing to fire: give at least 1");
+
+    uiovfio::Device device = open(settings);
+    std::optional<pcienic::Driver> driver;
+    if (is_pcienic(device)) driver.emplace(device);
+    if (!driver && settings.via != "vfio")
+        throw cli::Failure(
+            cli::Exit::usage,
+            fmt::format("{}: only a pcienic can be told to fire a vector: use --via vfio", to_string(device.bdf())));
+    const InterruptMode mode = settings.interrupt_mode();
+    const unsigned enabled = enable(device, driver, mode);
+    const bool shared = mode == InterruptMode::intx && driver;
+    settings.plan.vectors = choose_vectors(settings.vectors, shared ? driver->identity().vectors : enabled);
+
+    std::vector<SourceReport> sources;
+    if (settings.via != "vfio") sources.push_back(run(device, &*driver, Via::device, settings.plan));
+    if (settings.via != "device") sources.push_back(run(device, driver ? &*driver : nullptr, Via::vfio, settings.plan));
+    show(settings, device, sources);
+    return std::ranges::all_of(sources, &SourceReport::passed) ? cli::Exit::ok : cli::Exit::check_failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return cli::guarded(kName, std::cerr, [&] {
+        Settings settings;
+        CLI::App app("Fires interrupt vectors and checks that each arrives, once, on its own eventfd, and how soon.");
+        settings.add_options(app);
+        cli::dress(app, kName, kExamples, "pcienic-ls, pcienic-ctl");
+        if (const auto done = cli::parse(app, {argv + 1, argv + argc}, std::cout)) return *done;
+        return test(settings);
+    });
+}
