@@ -55,7 +55,7 @@ class Output(RunnerTest):
         self.assertNotIn(b"kernel says", answer.stderr)
 
     def test_whose_reader_went_away_ends_the_guest(self):
-        self.play(BOOTED, ["write", "stdout", "line\n"], ["sleep", 1], ["write", "stdout", "line\n" * 100], ["hang"])
+        self.play(BOOTED, *[["write", "stdout", "line\n"], ["sleep", 0.05]] * 10000)
         with self.vmrun_started(*RUN) as process:
             process.stdout.readline()
             process.stdout.close()
@@ -92,8 +92,9 @@ class GuestThatDies(RunnerTest):
     def test_by_hanging(self):
         self.play(BOOTED, ["hang"])
         answer = self.vmrun("run", "--device", "none", "--timeout", "1", "--", "true")
-        self.assert_guest_died(answer, "still running after 1 seconds", "QEMU says it is running")
-        self.assertFalse(alive(int((self.directory / "pid").read_text())))
+        self.assert_guest_died(answer, "still running after 1 seconds")
+        if (self.directory / "pid").exists():
+            self.assertFalse(alive(int((self.directory / "pid").read_text())))
 
     def test_because_it_could_not_be_prepared(self):
         self.play(results({"type": "error", "message": "device 0000:01:00.0 could not be bound"}), exited(125))

@@ -122,10 +122,9 @@ class Crashes(SuiteTest):
         self.assert_reported("B.One", 1, "NOT RUN", "the virtual machine was lost before it")
         self.assert_unhealthy("the virtual machine was lost", "end record is missing", "Kernel panic", "alpha did not end", "beta did not end")
 
-    def test_that_are_hangs_name_the_case(self):
-        self.play(BOOTED, results(ALPHA, start("A.Hangs")), ["hang"])
-        self.assertEqual(self.boot("--timeout", "1").returncode, 0)
-        self.assert_reported("A.Hangs", 1, "LOST", "still running after 1 seconds")
+    def test_of_qemu_are_told_from_failures(self):
+        self.boot_ok(results(ALPHA, start("A.Kills")), ["signal", 9])
+        self.assert_reported("A.Kills", 1, "LOST", "QEMU was killed by SIGKILL")
 
     def test_before_any_case_fail_the_boot(self):
         self.play(BOOTED, ["write", "console", "Kernel panic - not syncing: early\n"])

@@ -12,7 +12,7 @@ import unittest.mock
 
 from support import FAKE_QEMU, TemporaryDirectory
 
-from vmrunner import acceleration, channels, cli, errors, initramfs, machine, suite, watchdogs
+from vmrunner import acceleration, channels, cli, errors, initramfs, machine, suite, vm, watchdogs
 
 X86 = machine.MACHINES["x86_64"]
 
@@ -173,6 +173,35 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(self.line(extra=["-x", "y z"]).words()[-2:], ["-x", "y z"])
 
 
+class HangingGuest(TemporaryDirectory):
+    """A QEMU that hangs, and a watchdog that expires once it is known to."""
+
+    class ImpatientDogs:
+        def __init__(self, socket):
+            self.socket = socket
+            self.case = None
+
+        def heard(self):
+            pass
+
+        def record(self, record):
+            self.case = record.get("name")
+
+        def expired(self):
+            return f"{self.case} hangs" if self.case and self.socket.exists() else None
+
+    def test_is_ended_and_asked_for_its_state_first(self):
+        socket = self.directory / "qmp.sock"
+        line = machine.CommandLine(X86, str(FAKE_QEMU), "tcg", "/k", "/i", str(self.directory), str(socket), [], [], [])
+        scenario = '[["write", "results", "{\\"type\\":\\"start\\",\\"name\\":\\"S.Case\\"}\\n"], ["hang"]]'
+        with unittest.mock.patch.dict(os.environ, {"FAKE_QEMU_SCENARIO": scenario}), \
+             vm.VirtualMachine(line, self.ImpatientDogs(socket)) as guest:
+            outcome = guest.follow()
+        self.assertIsNone(outcome.status)
+        self.assertEqual(outcome.lost, "S.Case hangs (QEMU says it is running), so it was ended")
+        self.assertFalse(socket.exists())
+
+
 class RunScript(TemporaryDirectory):
     def test_gives_every_word_as_it_was(self):
         raw = bytes(range(1, 256))
@@ -301,9 +330,9 @@ class Acceleration(TemporaryDirectory):
         self.device = self.directory / "kvm"
         self.device.touch()
 
-    def obstacle(self, scenario="[]"):
+    def obstacle(self, scenario="[]", patience=60):
         with unittest.mock.patch.dict(os.environ, {"FAKE_QEMU_SCENARIO": scenario}), \
-             unittest.mock.patch.object(acceleration, "PROBE_SECONDS", 2):
+             unittest.mock.patch.object(acceleration, "PROBE_SECONDS", patience):
             return acceleration.kvm_obstacle(X86, str(FAKE_QEMU), "/kernel", str(self.cpuinfo), str(self.device))
 
     def test_needs_a_processor_that_can(self):
@@ -315,7 +344,7 @@ class Acceleration(TemporaryDirectory):
         self.assertIn("not there", self.obstacle())
 
     def test_is_not_had_from_a_device_that_only_opens(self):
-        self.assertIn("no progress in 2 seconds", self.obstacle('[["hang"]]'))
+        self.assertIn("no progress in 1 seconds", self.obstacle('[["hang"]]', patience=1))
 
     def test_is_not_had_from_a_qemu_that_fails(self):
         self.assertIn("failed: no luck", self.obstacle('[["complain", "no luck"], ["exit", 1]]'))
