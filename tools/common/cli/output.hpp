@@ -35,11 +35,11 @@ struct Column {
 
 /// What a command has to say.
 struct Document {
-    std::string schema;           ///< "pcienic.dump/1": fields are only ever added within a number
-    Json device = nullptr;        ///< of which device; null where there is none
-    std::vector<Column> columns;  ///< of the table and the tsv form
+    std::string schema;             ///< "pcienic.dump/1": fields are only ever added within a number
+    Json device = nullptr;          ///< of which device; null where there is none
+    std::vector<Column> columns{};  ///< of the table and the tsv form
     Json rows = Json::array();
-    std::string raw_key;                                 ///< the member that `-o raw` prints, one a line
+    std::string raw_key{};                               ///< the member that `-o raw` prints, one a line
     std::function<std::string(const Json& row)> line{};  ///< optional: text lines in place of a table
 };
 

@@ -47,7 +47,7 @@ std::vector<std::string> suggestions(std::string_view text, const std::vector<st
 
 std::string did_you_mean(std::string_view text, const std::vector<std::string>& known) {
     const std::vector<std::string> names = suggestions(text, known);
-    return names.empty() ? std::string{} : fmt::format("; did you mean {}?", fmt::join(names, " or "));
+    return names.empty() ? std::string{} : fmt::format(" (did you mean {}?)", fmt::join(names, " or "));
 }
 
 }  // namespace pcienic::cli

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#include "command_line.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <istream>
+#include <ostream>
+#include <sstream>
+
+#include "cli/number.hpp"
+#include "cli/suggest.hpp"
+#include "cli/tool.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Exit;
+using cli::Failure;
+
+constexpr std::string_view kName = "pcienic-ctl";
+
+constexpr std::string_view kExamples =
+    "  pcienic-ctl read STATUS                       the value alone, for scripts\n"
+    "  pcienic-ctl write SCRATCH=0xdeadbeef          by name; NAME.FIELD=V changes the field only\n"
+    "  pcienic-ctl write IRQ_MASK0=0x8 : irq 3 --timeout 1s\n"
+    "  pcienic-ctl -s 00:04.0 read BAR0:0x0.w        any device, by offset\n";
+
+constexpr std::string_view kNotes =
+    "Several operations: separate them with ' : '. VFIO resets the device whenever it is opened and closed, so what "
+    "one\n"
+    "invocation writes is gone in the next, except for sticky registers (SCRATCH, SCRATCH64). Operations of one "
+    "invocation\n"
+    "see the same open device. All of them are checked before the first runs.\n"
+    "\n"
+    "Numbers: 42, 0x2a, 0b101010, 1_000, 64k; a leading 0 is decimal. Widths: .b .h .w .q are 8, 16, 32, 64 bits, as "
+    "in\n"
+    "devmem (setpci's .W is 16); also .8 .16 .32 .64. Ranges: START+BYTES.";
+
+/// A command line between two separators, parsed.
+class Parser {
+  public:
+    Parser(GlobalOptions& options, cli::Output& output) {
+        cli::dress(app_, kName, kExamples, "pcienic-ls(1), pcienic-irqtest(1), pcienic-ctl(1)");
+        app_.footer(fmt::format("{}\n\n{}", kNotes, app_.get_footer()));
+        app_.description("Reads and writes a PCI device's registers through VFIO, by name, field or offset.");
+        app_.allow_extras();
+        options.selector.add_options(app_);
+        output.add_options(app_);
+        app_.add_option("--backend", options.backend, "auto, vfio, or sim: a pcienic inside this process")
+            ->type_name("NAME")
+            ->check(CLI::IsMember({"auto", "vfio", "sim"}));
+        app_.add_option_function<std::string>(
+                "--bar", [&options](const std::string& text) { options.bar = cli::parse_ranges(text, 5).front(); },
+                "BAR of offsets that name none; default 0")
+            ->type_name("N");
+        app_.add_flag("-n,--dry-run", options.dry_run, "Say what would be done, and touch no device");
+        app_.add_flag("-v,--verbose", options.verbose, "Tell of each access on stderr");
+        add_register_operations(app_, chosen_);
+        add_observe_operations(app_, chosen_);
+        add_device_operations(app_, chosen_);
+        add_dma_operation(app_, chosen_);
+        add_run_operation(app_, chosen_);
+    }
+
+    /// Nothing where help or the version was asked for, and shown.
+    Chosen parse(const std::vector<std::string>& arguments, std::ostream& out) {
+        if (cli::parse(app_, arguments, out)) return nullptr;
+        const std::vector<std::string> extras = app_.remaining();
+        if (!extras.empty() && chosen_)
+            throw Failure{Exit::usage, fmt::format("'{}': is one too many: see pcienic-ctl --help", extras.front())};
+        if (!extras.empty()) unknown_command(extras.front());
+        if (!chosen_)
+            throw Failure{Exit::usage, "no command: name one, as in 'pcienic-ctl read STATUS'; see pcienic-ctl --help"};
+        return chosen_;
+    }
+
+  private:
+    [[noreturn]] void unknown_command(const std::string& name) const {
+        std::vector<std::string> names;
+        for (const CLI::App* command : app_.get_subcommands(nullptr)) names.push_back(command->get_name());
+        throw Failure{Exit::usage, fmt::format("'{}': unknown command{}: pcienic-ctl --help lists them", name,
+                                               cli::did_you_mean(name, names))};
+    }
+
+    CLI::App app_;
+    Chosen chosen_;
+};
+
+std::vector<std::vector<std::string>> split_operations(const std::vector<std::string>& arguments) {
+    std::vector<std::vector<std::string>> operations(1);
+    for (const std::string& argument : arguments) {
+        if (argument == ":") {
+            operations.emplace_back();
+        } else {
+            operations.back().push_back(argument);
+        }
+    }
+    return operations;
+}
+
+/// A line of a script is a command line without the program's name; quotes are not needed and have no meaning.
+std::vector<std::string> words(const std::string& line) {
+    std::istringstream stream{line.substr(0, line.find('#'))};
+    return {std::istream_iterator<std::string>{stream}, {}};
+}
+
+Exit execute(Session& session, const std::vector<Chosen>& operations) {
+    for (const Chosen& operation : operations) operation->prepare(session);
+    for (const Chosen& operation : operations) {
+        if (session.options().dry_run) {
+            operation->explain(session);
+        } else if (const Exit code = operation->run(session); code != Exit::ok) {
+            return code;
+        }
+    }
+    return Exit::ok;
+}
+
+/// `run FILE`: a script whose lines are operations of this invocation.
+class Run : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("file", file_, "A line an operation, # begins a comment; - is stdin")
+            ->required()
+            ->type_name("FILE");
+    }
+
+    void prepare(Session& session) override {
+        std::ifstream file;
+        if (file_ != "-") {
+            file.open(file_);
+            if (!file)
+                throw Failure{Exit::usage, fmt::format("{}: cannot be read: check the path and the rights", file_)};
+        }
+        operations_ = parse_script(file_ == "-" ? session.world().in : file, file_);
+        session.collect();
+        for (const Chosen& operation : operations_) operation->prepare(session);
+    }
+
+    void explain(Session& session) override {
+        for (const Chosen& operation : operations_) operation->explain(session);
+    }
+
+    Exit run(Session& session) override {
+        for (const Chosen& operation : operations_) {
+            if (const Exit code = operation->run(session); code != Exit::ok) return code;
+        }
+        return Exit::ok;
+    }
+
+  private:
+    std::string file_;
+    std::vector<Chosen> operations_;
+};
+
+Exit run_checked(const std::vector<std::string>& arguments, World& world) {
+    GlobalOptions options;
+    cli::Output output{std::string{kName}, world.out};
+    std::vector<Chosen> operations;
+    for (const std::vector<std::string>& part : split_operations(arguments)) {
+        Chosen operation = Parser{options, output}.parse(part, world.out);
+        if (!operation) return Exit::ok;
+        operations.push_back(std::move(operation));
+    }
+    Session session{world, options, output};
+    if (operations.size() > 1) session.collect();
+    try {
+        const Exit code = execute(session, operations);
+        session.flush();
+        return code;
+    } catch (...) {
+        session.flush();  // what was read before the failure is still worth having
+        throw;
+    }
+}
+
+}  // namespace
+
+std::vector<Chosen> parse_script(std::istream& script, const std::string& name) {
+    std::vector<Chosen> operations;
+    std::string line;
+    for (unsigned number = 1; std::getline(script, line); ++number) {
+        const std::vector<std::string> arguments = words(line);
+        if (arguments.empty()) continue;
+        GlobalOptions options;  // of the invocation, not of a line
+        std::ostringstream ignored;
+        cli::Output output{std::string{kName}, ignored};
+        try {
+            const Chosen operation = Parser{options, output}.parse(arguments, ignored);
+            if (!operation) throw Failure{Exit::usage, "a script has no use for help"};
+            if (arguments.front() == "run")
+                throw Failure{Exit::usage, "a script cannot run another: put its lines here"};
+            if (arguments.front().starts_with('-'))
+                throw Failure{Exit::usage, "options come before 'run', not into the script"};
+            operations.push_back(operation);
+        } catch (const Failure& failure) {
+            throw Failure{failure.code(), fmt::format("{}:{}: {}", name, number, failure.what())};
+        }
+    }
+    return operations;
+}
+
+void add_run_operation(CLI::App& app, Chosen& chosen) {
+    add_operation<Run>(app, chosen, "run", "Run the operations of a file, all on the same open device");
+}
+
+int run(const std::vector<std::string>& arguments, World& world) {
+    return cli::guarded(kName, world.err, [&] { return run_checked(arguments, world); });
+}
+
+}  // namespace pcienic::ctl

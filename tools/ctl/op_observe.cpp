@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+// wait, watch, diff
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <ostream>
+#include <utility>
+
+#include "cli/number.hpp"
+#include "operation.hpp"
+#include "policy.hpp"
+#include "rows.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Exit;
+using cli::Failure;
+using cli::Json;
+using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// While it lives, SIGINT ends a loop rather than the process, so that the device is closed and the exit code is ours.
+class InterruptGuard {
+  public:
+    InterruptGuard() {
+        interrupted = 0;
+        struct sigaction action{};
+        action.sa_handler = [](int) { interrupted = 1; };
+        sigaction(SIGINT, &action, &previous_);
+    }
+    ~InterruptGuard() { sigaction(SIGINT, &previous_, nullptr); }
+    InterruptGuard(const InterruptGuard&) = delete;
+    InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  private:
+    struct sigaction previous_{};
+};
+
+/// Sleeps, in slices so that a signal which came just before the sleep is noticed too.
+void pause_for(std::chrono::nanoseconds time) {
+    const auto end = Clock::now() + time;
+    while (interrupted == 0) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+        if (left <= 0) return;
+        poll(nullptr, 0, static_cast<int>(std::min<std::int64_t>(left, 100)));
+    }
+}
+
+enum class Comparison { equal, unequal, at_most, at_least };
+
+/// "STATUS.READY==1"
+struct Condition {
+    std::string text;
+    Place place;
+    Comparison comparison = Comparison::equal;
+    std::uint64_t value = 0;
+
+    static Condition parse(const std::string& text, const Scope& scope) {
+        static constexpr std::array<std::pair<std::string_view, Comparison>, 4> kOperators{
+            {{"==", Comparison::equal},
+             {"!=", Comparison::unequal},
+             {"<=", Comparison::at_most},
+             {">=", Comparison::at_least}}};
+        for (const auto& [symbol, comparison] : kOperators) {
+            const std::size_t at = text.find(symbol);
+            if (at == std::string::npos) continue;
+            Place place = parse_place(std::string_view{text}.substr(0, at), scope);
+            const std::uint64_t value = parse_value(std::string_view{text}.substr(at + 2), place);
+            return {.text = text, .place = std::move(place), .comparison = comparison, .value = value};
+        }
+        throw Failure{Exit::usage,
+                      fmt::format("'{}': is not a condition: write NAME==V, NAME!=V, NAME<=V or NAME>=V", text)};
+    }
+
+    [[nodiscard]] bool holds(std::uint64_t raw) const {
+        const std::uint64_t now = (raw & place.mask()) >> place.shift();
+        switch (comparison) {
+            case Comparison::equal:
+                return now == value;
+            case Comparison::unequal:
+                return now != value;
+            case Comparison::at_most:
+                return now <= value;
+            case Comparison::at_least:
+                return now >= value;
+        }
+        return false;
+    }
+};
+
+class Wait : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("condition", text_, "NAME==V, NAME.FIELD!=V, OFFSET<=V, OFFSET>=V")
+            ->required()
+            ->type_name("CONDITION");
+        app.add_option("--timeout", timeout_, "Give up after this time (exit code 6); default 1s")->type_name("TIME");
+        app.add_option("--interval", interval_, "Time between two looks; default 1ms")->type_name("TIME");
+        app.add_flag("--force", force_, "Also where the access policy speaks against it");
+    }
+
+    void prepare(Session& session) override {
+        condition_ = Condition::parse(text_, session.scope(force_));
+        check_read(condition_.place, force_);
+        limit_ = cli::parse_duration(timeout_);
+        step_ = cli::parse_duration(interval_);
+    }
+
+    void explain(Session& session) override {
+        fmt::print(session.output().stream(), "would read {} bits of {} every {} until {}, for at most {}\n",
+                   condition_.place.width, condition_.place.name, interval_, text_, timeout_);
+    }
+
+    Exit run(Session& session) override {
+        const InterruptGuard guard;
+        const auto start = Clock::now();
+        for (;;) {
+            const auto elapsed =
+                Clock::now() - start;  // before the load, so that the last look comes after the deadline
+            const std::uint64_t raw = session.bus().load(condition_.place);
+            if (condition_.holds(raw)) return report(session, raw, elapsed);
+            if (interrupted != 0) return Exit::interrupted;
+            if (elapsed >= limit_) {
+                throw Failure{Exit::timeout,
+                              fmt::format("{}: not so within {}, it is {}: give it longer with --timeout", text_,
+                                          timeout_, value_row(condition_.place, raw)["value_hex"].get<std::string>())};
+            }
+            pause_for(step_);
+        }
+    }
+
+  private:
+    Exit report(Session& session, std::uint64_t raw, Clock::duration elapsed) const {
+        Json row = value_row(condition_.place, raw);
+        row["condition"] = text_;
+        row["seconds"] = std::chrono::duration<double>(elapsed).count();
+        session.emit({.schema = "pcienic.wait/1",
+                      .device = session.device_json(),
+                      .columns = value_columns(),
+                      .rows = Json::array({row}),
+                      .raw_key = "value_hex",
+                      .line = [](const Json& line) { return line["value_hex"].get<std::string>(); }});
+        return Exit::ok;
+    }
+
+    std::string text_;
+    std::string timeout_ = "1s";
+    std::string interval_ = "1ms";
+    bool force_ = false;
+    Condition condition_{};
+    std::chrono::nanoseconds limit_{};
+    std::chrono::nanoseconds step_{};
+};
+
+class Watch : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("what", operands_, "NAME, NAME.FIELD or OFFSET[.w]; a line whenever one changes")
+            ->required()
+            ->type_name("WHAT");
+        app.add_option("--interval", interval_, "Time between two looks; default 1s")->type_name("TIME");
+        app.add_option("--count", count_, "Stop after so many looks; default: until interrupted")->type_name("N");
+        app.add_flag("--force", force_, "Also where the access policy speaks against it");
+    }
+
+    void prepare(Session& session) override {
+        places_.clear();
+        for (const std::string& operand : operands_) {
+            for (Place& place : parse_places(operand, session.scope(force_))) {
+                check_read(place, force_);
+                places_.push_back(std::move(place));
+            }
+        }
+        step_ = cli::parse_duration(interval_);
+        looks_ = count_.empty() ? std::numeric_limits<std::uint64_t>::max() : cli::parse_number(count_);
+        previous_.assign(places_.size(), std::nullopt);
+    }
+
+    void explain(Session& session) override {
+        for (const Place& place : places_) {
+            fmt::print(session.output().stream(), "would read {} bits of {} every {}\n", place.width, place.name,
+                       interval_);
+        }
+    }
+
+    Exit run(Session& session) override {
+        const InterruptGuard guard;
+        const auto start = Clock::now();
+        for (std::uint64_t look = 0; look != looks_ && interrupted == 0; ++look) {
+            if (look != 0) pause_for(step_);
+            this->look(session, Clock::now() - start);
+        }
+        return interrupted != 0 ? Exit::interrupted : Exit::ok;
+    }
+
+  private:
+    /// One look at every place. A stream has no end to wait for, so its JSON form is a line a change.
+    void look(Session& session, Clock::duration elapsed) {
+        for (std::size_t i = 0; i < places_.size(); ++i) {
+            const std::uint64_t raw = session.bus().load(places_[i]);
+            const std::uint64_t meant = raw & places_[i].mask();
+            if (previous_[i] == meant) continue;
+            previous_[i] = meant;
+            Json row{{"seconds", std::chrono::duration<double>(elapsed).count()}};
+            row.update(value_row(places_[i], raw));
+            write(session.output(), row);
+        }
+    }
+
+    static void write(const cli::Output& output, const Json& row) {
+        using enum cli::Format;
+        std::ostream& out = output.stream();
+        const std::string value = row["value_hex"].get<std::string>();
+        if (output.format() == json || output.format() == jsonl) {
+            out << row.dump() << '\n';
+        } else if (output.format() == raw) {
+            out << value << '\n';
+        } else {
+            const char* separator = output.format() == tsv ? "\t" : "  ";
+            fmt::print(out, "{:.6f}{}{}{}{}{}{}\n", row["seconds"].get<double>(), separator,
+                       row["name"].get<std::string>(), separator, value, separator, row["decoded"].get<std::string>());
+        }
+        out.flush();
+    }
+
+    std::vector<std::string> operands_;
+    std::string interval_ = "1s";
+    std::string count_;
+    bool force_ = false;
+    std::vector<Place> places_;
+    std::chrono::nanoseconds step_{};
+    std::uint64_t looks_ = 0;
+    std::vector<std::optional<std::uint64_t>> previous_;
+};
+
+using Values = std::map<std::string, std::uint64_t>;
+
+/// Two dumps, or a dump and the device; a difference is exit code 5.
+class Diff : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("files", files_, "Two files that 'dump --json' wrote, or one and --live")
+            ->required()
+            ->type_name("FILE");
+        app.add_flag("--live", live_, "Compare with the device as it is now");
+    }
+
+    void prepare(Session& session) override {
+        if (files_.size() != (live_ ? 1 : 2)) {
+            throw Failure{Exit::usage, "diff compares two files, or one with --live: name them"};
+        }
+        before_ = load(files_[0]);
+        if (!live_) after_ = load(files_[1]);
+        if (live_) static_cast<void>(session.scope(false));
+    }
+
+    void explain(Session& session) override {
+        if (live_)
+            fmt::print(session.output().stream(), "would read the {} registers of {}\n", before_.size(), files_[0]);
+    }
+
+    Exit run(Session& session) override {
+        if (live_) after_ = read(session);
+        cli::Document document{.schema = "pcienic.diff/1",
+                               .columns = {{.key = "name", .title = "REGISTER"},
+                                           {.key = "a_hex", .title = "A", .right = true},
+                                           {.key = "b_hex", .title = "B", .right = true}},
+                               .raw_key = "name"};
+        Values all = before_;
+        all.insert(after_.begin(), after_.end());
+        for (const auto& [name, unused] : all) add_difference(document.rows, name);
+        const bool same = document.rows.empty();
+        if (!same || !session.output().is_text()) session.emit(document);
+        return same ? Exit::ok : Exit::check_failed;
+    }
+
+  private:
+    void add_difference(Json& rows, const std::string& name) const {
+        const auto a = before_.find(name);
+        const auto b = after_.find(name);
+        if (a != before_.end() && b != after_.end() && a->second == b->second) return;
+        Json row{{"name", name}};
+        if (a != before_.end()) cli::put_number(row, "a", a->second, 32);
+        if (b != after_.end()) cli::put_number(row, "b", b->second, 32);
+        rows.push_back(row);
+    }
+
+    static Values load(const std::string& file) {
+        std::ifstream stream{file};
+        const Json document = Json::parse(stream, nullptr, false);
+        if (!stream.is_open() || document.is_discarded() || !document.is_object() ||
+            document.value("schema", "") != "pcienic.dump/1") {
+            throw Failure{Exit::usage,
+                          fmt::format("{}: is not a dump: make one with 'pcienic-ctl dump --json > {}'", file, file)};
+        }
+        Values values;
+        for (const Json& row : document["data"])
+            values[row.at("name").get<std::string>()] = row.at("value").get<std::uint64_t>();
+        return values;
+    }
+
+    [[nodiscard]] Values read(Session& session) const {
+        Values values;
+        for (const auto& [name, unused] : before_) {
+            values[name] = session.bus().load(parse_place(name, session.scope(false)));
+        }
+        return values;
+    }
+
+    std::vector<std::string> files_;
+    bool live_ = false;
+    Values before_;
+    Values after_;
+};
+
+}  // namespace
+
+void add_observe_operations(CLI::App& app, Chosen& chosen) {
+    add_operation<Wait>(app, chosen, "wait", "Wait until a register or field has a value");
+    add_operation<Watch>(app, chosen, "watch", "Show registers or fields whenever they change");
+    add_operation<Diff>(app, chosen, "diff", "Compare two dumps, or a dump and the device");
+}
+
+}  // namespace pcienic::ctl

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+// regs, read, write, set, clear, toggle, dump
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <fstream>
+#include <ostream>
+
+#include "cli/suggest.hpp"
+#include "operation.hpp"
+#include "policy.hpp"
+#include "rows.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Exit;
+using cli::Failure;
+using cli::Json;
+
+/// Needs no device: it tells what a pcienic has.
+class Regs : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("pattern", pattern_, "Only registers whose name matches, as DMA_*")->type_name("PATTERN");
+        app.add_flag("--desc", describe_, "Say what each register and field is for");
+        app.add_flag("--fields", fields_, "A line for each field");
+    }
+
+    void prepare(Session&) override {
+        if (elements_matching(pattern_).empty()) {
+            throw Failure{Exit::usage, fmt::format("'{}': no register matches{}: 'pcienic-ctl regs' lists all",
+                                                   pattern_, cli::did_you_mean(pattern_, register_names()))};
+        }
+    }
+
+    void explain(Session& session) override { run(session); }
+
+    Exit run(Session& session) override {
+        cli::Document document{.schema = "pcienic.regs/1", .columns = columns(), .raw_key = "name"};
+        for (const Element& element : elements_matching(pattern_)) {
+            if (element.index == 0) add_rows(document.rows, *element.reg);
+        }
+        session.emit(document);
+        return Exit::ok;
+    }
+
+  private:
+    [[nodiscard]] std::vector<cli::Column> columns() const {
+        std::vector<cli::Column> columns{
+            {.key = "name", .title = fields_ ? "FIELD" : "REGISTER"},
+            {.key = "offset_hex", .title = "OFFSET"},
+            {.key = fields_ ? "bits" : "width", .title = fields_ ? "BITS" : "WIDTH", .right = true},
+            {.key = "access", .title = "ACCESS"}};
+        if (!fields_) {
+            columns.push_back({.key = "reset_text", .title = "RESET", .right = true});
+            columns.push_back({.key = "field_names", .title = "FIELDS"});
+        }
+        if (describe_) columns.push_back({.key = "doc", .title = "WHAT"});
+        return columns;
+    }
+
+    void add_rows(Json& rows, const RegisterInfo& reg) const {
+        if (!fields_) return rows.push_back(register_row(reg));
+        for (const FieldInfo& field : reg.fields) {
+            Json row = field_row(field);
+            row["name"] = fmt::format("{}.{}", reg.name, field.name);
+            row["offset_hex"] = fmt::format("{:#05x}", reg.offset);
+            rows.push_back(row);
+        }
+    }
+
+    static Json field_row(const FieldInfo& field) {
+        Json row{{"name", field.name},
+                 {"lsb", field.lsb},
+                 {"msb", field.msb},
+                 {"bits",
+                  field.lsb == field.msb ? fmt::format("{}", field.lsb) : fmt::format("{}:{}", field.msb, field.lsb)},
+                 {"access", access_name(field.access)},
+                 {"doc", field.doc},
+                 {"values", Json::object()}};
+        for (const EnumInfo& value : field.enums) row["values"][std::string{value.name}] = value.value;
+        return row;
+    }
+
+    static Json register_row(const RegisterInfo& reg) {
+        Json row{{"name", reg.count > 1 ? fmt::format("{}0..{}", reg.name, reg.count - 1) : std::string{reg.name}},
+                 {"base_name", reg.name},
+                 {"offset", reg.offset},
+                 {"offset_hex", fmt::format("{:#05x}", reg.offset)},
+                 {"width", reg.width},
+                 {"count", reg.count},
+                 {"access", access_name(reg.access)},
+                 {"reset", reg.reset_from_property ? Json{} : Json(reg.reset)},
+                 {"reset_text", reg.reset_from_property ? "property" : cli::hex(reg.reset, reg.width)},
+                 {"sticky", reg.sticky},
+                 {"volatile", reg.is_volatile},
+                 {"doc", reg.doc},
+                 {"fields", Json::array()},
+                 {"field_names", Json::array()}};
+        for (const FieldInfo& field : reg.fields) {
+            row["fields"].push_back(field_row(field));
+            row["field_names"].push_back(field.name);
+        }
+        return row;
+    }
+
+    std::string pattern_ = "*";
+    bool describe_ = false;
+    bool fields_ = false;
+};
+
+class Read : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("what", operands_, "NAME, NAME.FIELD, or [BARn:]OFFSET[.b|.h|.w|.q][+BYTES]; .w is 32 bits")
+            ->required()
+            ->type_name("WHAT");
+        app.add_flag("--force", force_, "Also where the access policy speaks against it");
+    }
+
+    void prepare(Session& session) override {
+        places_.clear();
+        for (const std::string& operand : operands_) {
+            for (Place& place : parse_places(operand, session.scope(force_))) {
+                check_read(place, force_);
+                places_.push_back(std::move(place));
+            }
+        }
+    }
+
+    void explain(Session& session) override {
+        for (const Place& place : places_) {
+            fmt::print(session.output().stream(), "would read {} bits of {} at BAR{}+{:#05x}\n", place.width,
+                       place.name, place.bar, place.offset);
+        }
+    }
+
+    Exit run(Session& session) override {
+        cli::Document document{.schema = "pcienic.read/1", .columns = value_columns(), .raw_key = "value_hex"};
+        for (const Place& place : places_) document.rows.push_back(value_row(place, session.bus().load(place)));
+        document.device = session.device_json();
+        // One value alone is what a script wants to put into a variable.
+        if (places_.size() == 1) document.line = [](const Json& row) { return row["value_hex"].get<std::string>(); };
+        session.emit(document);
+        return Exit::ok;
+    }
+
+  private:
+    std::vector<std::string> operands_;
+    bool force_ = false;
+    std::vector<Place> places_;
+};
+
+/// "CTRL 0x020 = 0x00000000 := 0x00000001 -> 0x00000001": what was there, what was written, what is there now.
+std::string transition(const Json& row) {
+    const bool plain = row["bar"] == kBarRegisters && !row["name"].get<std::string>().starts_with("BAR");
+    std::string text = row["name"].get<std::string>();
+    if (plain) text += fmt::format(" {}", row["offset_hex"].get<std::string>());
+    if (row.contains("old_hex")) text += fmt::format(" = {}", row["old_hex"].get<std::string>());
+    text += fmt::format(" := {}", row["written_hex"].get<std::string>());
+    if (row.contains("now_hex")) text += fmt::format(" -> {}", row["now_hex"].get<std::string>());
+    return text;
+}
+
+template <Verb kVerb>
+class Change : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        constexpr const char* kForm = kVerb == Verb::write ? "NAME=V, NAME.FIELD=V, OFFSET[.w]=V[/MASK]"
+                                                           : "NAME.FIELD, NAME=BITS, OFFSET[.w]=BITS";
+        app.add_option("what", operands_, kForm)->required()->type_name("WHAT");
+        app.add_flag("--force", options_.force, "Also where the access policy speaks against it");
+        app.add_flag("--verify", options_.verify, "Read back, and fail (5) where the bits are not as written");
+        app.add_flag("--no-readback{false}", options_.read_back,
+                     "Only the store: no load before or after that is not needed");
+    }
+
+    void prepare(Session& session) override {
+        plans_.clear();
+        for (const std::string& operand : operands_) {
+            plans_.push_back(plan_write(kVerb, Assignment::parse(operand), session.scope(options_.force), options_));
+        }
+    }
+
+    void explain(Session& session) override {
+        for (const WritePlan& plan : plans_) {
+            const unsigned width = plan.place.width;
+            if (plan.read_before)
+                fmt::print(session.output().stream(), "would read {} bits of {}\n", width, plan.place.name);
+            fmt::print(session.output().stream(), "would write {} bits of {}: {}{}\n", width, plan.place.name,
+                       cli::hex(plan.value, width),
+                       plan.toggle        ? ", turned in what was read"
+                       : plan.needs_old() ? fmt::format(", the bits {} as read", cli::hex(plan.keep, width))
+                                          : "");
+            if (plan.read_after)
+                fmt::print(session.output().stream(), "would read {} bits of {}\n", width, plan.place.name);
+        }
+    }
+
+    Exit run(Session& session) override {
+        cli::Document document{
+            .schema = "pcienic.write/1", .columns = columns(), .raw_key = "written_hex", .line = transition};
+        std::string mismatch;
+        for (const WritePlan& plan : plans_) {
+            if (!plan.warning.empty()) session.warn(plan.warning);
+            document.rows.push_back(execute(plan, session.bus(), mismatch));
+        }
+        document.device = session.device_json();
+        session.emit(document);
+        if (!mismatch.empty()) throw Failure{Exit::check_failed, mismatch};
+        return Exit::ok;
+    }
+
+  private:
+    static std::vector<cli::Column> columns() {
+        return {{.key = "name", .title = "REGISTER"},
+                {.key = "old_hex", .title = "OLD"},
+                {.key = "written_hex", .title = "WRITTEN"},
+                {.key = "now_hex", .title = "NOW"}};
+    }
+
+    Json execute(const WritePlan& plan, Bus& bus, std::string& mismatch) const {
+        Json row = place_row(plan.place);
+        std::uint64_t old = 0;
+        if (plan.read_before) {
+            old = bus.load(plan.place);
+            put_value(row, "old", plan.place, old);
+        }
+        const std::uint64_t value = plan.result(old);
+        bus.store(plan.place, value);
+        put_value(row, "written", plan.place, value);
+        if (plan.read_after) {
+            const std::uint64_t now = bus.load(plan.place);
+            put_value(row, "now", plan.place, now);
+            if (options_.verify && ((now ^ value) & plan.verify_mask) != 0 && mismatch.empty()) {
+                mismatch = fmt::format("{}: wrote {}, reads {} (--verify): the device keeps other bits or changed them",
+                                       plan.place.name, row["written_hex"].template get<std::string>(),
+                                       row["now_hex"].template get<std::string>());
+            }
+        }
+        return row;
+    }
+
+    std::vector<std::string> operands_;
+    WriteOptions options_;
+    std::vector<WritePlan> plans_;
+};
+
+class Dump : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("what", patterns_,
+                       "PATTERN of names, as IRQ_*, or [BARn:]OFFSET[.w]+BYTES; default: every register")
+            ->type_name("WHAT");
+        app.add_flag("-a,--all", all_, "Also the elements of arrays that are 0");
+        app.add_flag("--include-rc", include_rc_, "Also registers that reading clears");
+        app.add_option("--bin", file_, "Write the bytes of the values, in order, to this file instead")
+            ->type_name("FILE");
+    }
+
+    void prepare(Session& session) override {
+        places_.clear();
+        const Scope scope = session.scope(false);
+        if (patterns_.empty() && !scope.is_pcienic) {
+            throw Failure{Exit::usage, fmt::format("device {} has no register names here: name a range, as BAR0:0+64",
+                                                   scope.device)};
+        }
+        if (patterns_.empty()) patterns_ = {"*"};
+        for (const std::string& pattern : patterns_) add_places(pattern, scope);
+    }
+
+    void explain(Session& session) override {
+        for (const Place& place : places_) {
+            fmt::print(session.output().stream(), "would read {} bits of {}\n", place.width, place.name);
+        }
+    }
+
+    Exit run(Session& session) override {
+        cli::Document document{.schema = "pcienic.dump/1", .columns = value_columns(), .raw_key = "value_hex"};
+        std::string bytes;
+        for (const Place& place : places_) {
+            const std::uint64_t value = session.bus().load(place);
+            for (unsigned at = 0; at < place.width; at += 8) bytes += static_cast<char>(value >> at);
+            const bool element_of_array = place.element && place.element->reg->count > 1;
+            if (value != 0 || all_ || !element_of_array) document.rows.push_back(value_row(place, value));
+        }
+        if (!file_.empty()) return save(bytes);
+        document.device = session.device_json();
+        session.emit(document);
+        return Exit::ok;
+    }
+
+  private:
+    void add_places(const std::string& pattern, const Scope& scope) {
+        const bool is_range =
+            pattern.find(':') != std::string::npos || (pattern.front() >= '0' && pattern.front() <= '9');
+        if (is_range || !scope.is_pcienic) {
+            for (Place& place : parse_places(pattern, scope)) places_.push_back(std::move(place));
+            return;
+        }
+        const std::vector<Element> elements = elements_matching(pattern);
+        if (elements.empty()) {
+            throw Failure{Exit::usage, fmt::format("'{}': no register matches{}: 'pcienic-ctl regs' lists all", pattern,
+                                                   cli::did_you_mean(pattern, register_names()))};
+        }
+        for (const Element& element : elements) {
+            Place place = place_of(element);
+            const bool clears = place.bits->rc != 0 && !include_rc_;
+            if (place.bits->wo == 0 && !clears) places_.push_back(std::move(place));
+        }
+    }
+
+    [[nodiscard]] Exit save(const std::string& bytes) const {
+        std::ofstream stream{file_, std::ios::binary};
+        stream << bytes;
+        stream.close();
+        if (!stream)
+            throw Failure{Exit::failure,
+                          fmt::format("{}: could not be written: check the path and the free space", file_)};
+        return Exit::ok;
+    }
+
+    std::vector<std::string> patterns_;
+    bool all_ = false;
+    bool include_rc_ = false;
+    std::string file_;
+    std::vector<Place> places_;
+};
+
+}  // namespace
+
+void add_register_operations(CLI::App& app, Chosen& chosen) {
+    add_operation<Regs>(app, chosen, "regs", "List the registers: offset, width, access, reset, fields");
+    add_operation<Read>(app, chosen, "read", "Read registers, fields, or raw offsets");
+    add_operation<Change<Verb::write>>(app, chosen, "write", "Write registers, fields, or raw offsets");
+    add_operation<Change<Verb::set>>(app, chosen, "set", "Set a field's bits to 1");
+    add_operation<Change<Verb::clear>>(app, chosen, "clear",
+                                       "Clear a field's bits; rw1c bits are cleared by writing ones to them alone");
+    add_operation<Change<Verb::toggle>>(app, chosen, "toggle", "Turn a field's bits around");
+    add_operation<Dump>(app, chosen, "dump", "Read every register that reading does not change");
+}
+
+}  // namespace pcienic::ctl

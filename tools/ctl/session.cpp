@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+#include "session.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <istream>
+#include <ostream>
+
+#include "cli/exit.hpp"
+#include "cli/tool.hpp"
+#include "uiovfio/sim.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Exit;
+using cli::Failure;
+using cli::Json;
+
+class DeviceBus : public Bus {
+  public:
+    explicit DeviceBus(const uiovfio::Device& device) : device_{device} {}
+
+    std::uint64_t load(const Place& place) override {
+        const uiovfio::Bar& bar = device_.bar(place.bar);
+        switch (place.width) {
+            case 8:
+                return bar.read<std::uint8_t>(place.offset);
+            case 16:
+                return bar.read<std::uint16_t>(place.offset);
+            case 32:
+                return bar.read<std::uint32_t>(place.offset);
+            default:
+                return bar.read<std::uint64_t>(place.offset);
+        }
+    }
+
+    void store(const Place& place, std::uint64_t value) override {
+        const uiovfio::Bar& bar = device_.bar(place.bar);
+        switch (place.width) {
+            case 8:
+                return bar.write<std::uint8_t>(place.offset, static_cast<std::uint8_t>(value));
+            case 16:
+                return bar.write<std::uint16_t>(place.offset, static_cast<std::uint16_t>(value));
+            case 32:
+                return bar.write<std::uint32_t>(place.offset, static_cast<std::uint32_t>(value));
+            default:
+                return bar.write<std::uint64_t>(place.offset, value);
+        }
+    }
+
+  private:
+    const uiovfio::Device& device_;
+};
+
+/// Tells of each access on stderr, as --verbose promises.
+class VerboseBus : public Bus {
+  public:
+    VerboseBus(std::unique_ptr<Bus> bus, std::ostream& log) : bus_{std::move(bus)}, log_{log} {}
+
+    std::uint64_t load(const Place& place) override {
+        const std::uint64_t value = bus_->load(place);
+        fmt::print(log_, "read{:<2} BAR{}+{:#05x} -> {}\n", place.width, place.bar, place.offset,
+                   cli::hex(value, place.width));
+        return value;
+    }
+
+    void store(const Place& place, std::uint64_t value) override {
+        fmt::print(log_, "write{:<2} BAR{}+{:#05x} <- {}\n", place.width, place.bar, place.offset,
+                   cli::hex(value, place.width));
+        bus_->store(place, value);
+    }
+
+  private:
+    std::unique_ptr<Bus> bus_;
+    std::ostream& log_;
+};
+
+}  // namespace
+
+Session::Session(World& world, const GlobalOptions& options, const cli::Output& output)
+    : world_{world}, options_{options}, output_{output} {}
+
+Session::~Session() = default;
+
+const uiovfio::PciFunction& Session::function() {
+    if (is_sim())
+        throw Failure{Exit::usage, "--backend sim: there is no PCI function to do this to: leave the option out"};
+    if (!function_) function_ = options_.selector.choose(uiovfio::enumerate(world_.root));
+    return *function_;
+}
+
+bool Session::is_pcienic() { return is_sim() || (function().vendor == kVendorId && function().device == kDeviceId); }
+
+std::uint64_t Session::bar_size(unsigned bar) {
+    if (is_sim()) {
+        std::error_code error;
+        const uiovfio::Bar* found = device().bar(bar, error);
+        return found != nullptr ? found->size() : 0;
+    }
+    for (const uiovfio::PciResource& resource : function().resources) {
+        if (resource.index == bar) return resource.size;
+    }
+    return 0;
+}
+
+Scope Session::scope(bool force) {
+    return {.is_pcienic = is_pcienic(),
+            .device = is_sim() ? "sim" : fmt::format("{:04x}:{:04x}", function().vendor, function().device),
+            .bar = options_.bar,
+            .bar_size = [this](unsigned bar) { return bar_size(bar); },
+            .force = force};
+}
+
+uiovfio::Device& Session::device() {
+    if (device_) return *device_;
+    if (is_sim()) {
+        device_ = uiovfio::open_sim();
+        return *device_;
+    }
+    try {
+        device_ = uiovfio::Device::open(function().bdf, {.backend = options_.backend, .root = world_.root});
+    } catch (const uiovfio::Error& error) {
+        if (error.errc() != uiovfio::Errc::not_bound) throw;
+        throw Failure{Exit::permission, fmt::format("{}: {}: run 'pcienic-ctl -s {} bind vfio-pci' first",
+                                                    error.object(), error.what_was_wrong(), to_string(function().bdf))};
+    }
+    return *device_;
+}
+
+Bus& Session::bus() {
+    if (!bus_) {
+        bus_ = std::make_unique<DeviceBus>(device());
+        if (options_.verbose) bus_ = std::make_unique<VerboseBus>(std::move(bus_), world_.err);
+    }
+    return *bus_;
+}
+
+Driver& Session::driver() {
+    if (!is_pcienic()) {
+        throw Failure{Exit::usage, fmt::format("{}: is no pcienic ({:04x}:{:04x}): this command needs one",
+                                               to_string(function().bdf), kVendorId, kDeviceId)};
+    }
+    if (!driver_) driver_ = std::make_unique<Driver>(device());
+    return *driver_;
+}
+
+cli::Json Session::device_json() {
+    if (is_sim()) {
+        Json json{{"bdf", nullptr}};
+        cli::put_number(json, "vendor", kVendorId, 16);
+        cli::put_number(json, "device", kDeviceId, 16);
+        json["driver"] = nullptr;
+        json["backend"] = "sim";
+        return json;
+    }
+    Json json{{"bdf", to_string(function().bdf)}};
+    cli::put_number(json, "vendor", function().vendor, 16);
+    cli::put_number(json, "device", function().device, 16);
+    json["driver"] = function().driver.empty() ? Json{} : Json(function().driver);
+    json["backend"] = device_ ? Json(device_->backend()) : Json{};
+    return json;
+}
+
+void Session::emit(cli::Document document) {
+    if (collecting_ && output_.format() == cli::Format::json) {
+        collected_.push_back(output_.envelope(document));
+    } else {
+        output_.write(document);
+    }
+}
+
+void Session::flush() {
+    if (!collecting_ || output_.format() != cli::Format::json) return;
+    output_.write({.schema = "pcienic.batch/1", .rows = collected_});
+    collected_ = Json::array();
+}
+
+void Session::warn(const std::string& text) const { world_.err << "pcienic-ctl: " << text << '\n'; }
+
+}  // namespace pcienic::ctl
