@@ -72,7 +72,7 @@ work=$(mktemp -d "$cache/guest-building.XXXXXX")
 mkdir -p "$work/debs/partial" "$work/system/usr/lib" "$work/root"
 
 no_lists="apt knows no package '%s': run 'apt-get update' first (as root), with a network"
-kernel_version_package=$(apt-cache depends --important "$kernel_package" 2>/dev/null |
+kernel_version_package=$({ apt-cache depends --important "$kernel_package" 2>/dev/null || true; } |
     sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
 # shellcheck disable=SC2059 # the format is the variable
 [[ -n $kernel_version_package ]] || die "$(printf "$no_lists" "$kernel_package")"

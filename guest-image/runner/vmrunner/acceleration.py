@@ -55,7 +55,7 @@ def choose(machine, binary, kernel, say):
         raise UsageError(f"PCIENIC_ACCEL={wanted}: kvm, tcg or auto")
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     key = hashlib.sha256(f"{boot} {binary} {kernel}".encode()).hexdigest()[:16]
-    verdict = cache_directory() / f"kvm-{key}"
+    verdict = cache_directory() / f"guest-kvm-{key}"
     if verdict.exists():
         obstacle = verdict.read_text(encoding="utf-8") or None
     else:
