@@ -96,9 +96,7 @@ unsigned enable(uiovfio::Device& device, std::optional<pcienic::Driver>& driver,
     if (available == 0)
         throw cli::Failure(cli::Exit::usage, fmt::format("{}: the device has no {}: choose another --mode",
                                                          to_string(device.bdf()), to_string(mode)));
-    if (driver) return driver->enable_interrupts(mode);
-    device.interrupts().enable(mode, available);
-    return available;
+    return driver ? driver->enable_interrupts(mode) : pcienic::enable_granted(device.interrupts(), mode, available);
 }
 
 // With INTx the device's vectors all share the one line, so they can be told apart only by the device.

@@ -137,15 +137,25 @@ std::optional<LatchedError> Driver::take_error() noexcept {
     return error;
 }
 
+unsigned enable_granted(uiovfio::Interrupts& interrupts, uiovfio::InterruptMode mode, unsigned at_most) {
+    unsigned count = std::min(interrupts.available(mode), at_most);
+    for (; count > 1; count /= 2) {
+        std::error_code ec;
+        interrupts.enable(mode, count, ec);
+        if (!ec) return count;
+        if (ec != uiovfio::Errc::interrupt_capacity) break;
+    }
+    interrupts.enable(mode, count);  // the last try, whose exception says more than a code does
+    return count;
+}
+
 unsigned Driver::enable_interrupts(uiovfio::InterruptMode mode, unsigned count) {
-    uiovfio::Interrupts& interrupts = device_.interrupts();
-    const unsigned available =
-        std::min(interrupts.available(mode), mode == uiovfio::InterruptMode::intx ? 1 : identity_.vectors);
-    // One cause register a time: with INTx a cause that was left over would hold the line from the start.
+    // With INTx a cause that was left over would hold the line from the start.
     for (std::size_t element = 0; element * 32 < identity_.vectors; ++element)
         regs::IrqCause::write(registers_, element, valid_bits(element));
-    interrupts.enable(mode, count == 0 ? available : count);
-    return interrupts.count();
+    if (count == 0) return enable_granted(device_.interrupts(), mode, identity_.vectors);
+    device_.interrupts().enable(mode, count);
+    return count;
 }
 
 void Driver::disable_interrupts() { device_.interrupts().disable(); }

@@ -56,6 +56,10 @@ struct Layout {
     std::uint32_t doorbell_stride = 0;
 };
 
+/// Enables as many vectors as the device has, `at_most` so many, and where the kernel has fewer to give, half as many
+/// until it does. Returns how many those are. For any device.
+unsigned enable_granted(uiovfio::Interrupts& interrupts, uiovfio::InterruptMode mode, unsigned at_most);
+
 class Driver {
   public:
     /// Finds the registers and identifies the device. Throws Errc::not_a_pcienic, unsupported_version or bad_layout.
@@ -86,8 +90,8 @@ class Driver {
     /// As peek_error(), and frees the latch.
     std::optional<LatchedError> take_error() noexcept;
 
-    /// Enables `count` vectors, all that the device and the mode have where it is 0, and returns how many the kernel
-    /// granted. Causes that were left over are cleared first, so that none of them fires.
+    /// Enables `count` vectors, or where it is 0 as many as enable_granted() gets, and returns how many those are.
+    /// Causes that were left over are cleared first, so that none of them fires. Throws what Interrupts::enable throws.
     unsigned enable_interrupts(uiovfio::InterruptMode mode, unsigned count = 0);
     void disable_interrupts();
 

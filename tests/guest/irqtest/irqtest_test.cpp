@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "tool.hpp"
+
+namespace pcienic::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(Irqtest, EveryVectorPassesEveryCheckFromBothSources) {
+    const Outcome outcome = irqtest("--json --via both --masked --parallel --storm --count 20");
+    EXPECT_EQ(outcome.status, 0) << outcome.text;
+    const auto json = parse(outcome);
+    EXPECT_EQ(json["schema"], "pcienic.irqtest/1");
+    EXPECT_THAT(json["tool"].get<std::string>(), StartsWith("pcienic-irqtest "));
+    EXPECT_EQ(json["device"]["backend"], "vfio");
+    EXPECT_EQ(json["mode"], "msix");
+    EXPECT_EQ(json["passed"], true);
+    ASSERT_EQ(json["data"].size(), 2u);
+    EXPECT_EQ(json["data"][0]["via"], "device");
+    EXPECT_EQ(json["data"][1]["via"], "vfio");
+    for (const auto& source : json["data"]) {
+        ASSERT_EQ(source["vectors"].size(), 32u);
+        EXPECT_TRUE(source["problems"].empty());
+        EXPECT_EQ(source["latency_ns"]["count"], 32 * 20);
+        for (const auto& vector : source["vectors"]) {
+            EXPECT_EQ(vector["fired"], 20);
+            EXPECT_EQ(vector["received"], 20);
+            EXPECT_EQ(vector["duplicates"], 0);
+            EXPECT_EQ(vector["cross_talk"], 0);
+            EXPECT_EQ(vector["parallel"]["received"], 20);
+            EXPECT_LE(vector["latency_ns"]["min"], vector["latency_ns"]["p50"]);
+            EXPECT_LE(vector["latency_ns"]["p50"], vector["latency_ns"]["max"]);
+        }
+    }
+    EXPECT_EQ(json["data"][0]["vectors"][31]["masked"]["received"], 1);
+    EXPECT_FALSE(json["data"][1]["vectors"][31].contains("masked"));
+}
+
+TEST(Irqtest, TenThousandInterruptsAreReceivedAsFired) {
+    const Outcome outcome = irqtest("--json --count 313");
+    EXPECT_EQ(outcome.status, 0) << outcome.text;
+    std::uint64_t fired = 0, received = 0;
+    const auto json = parse(outcome);
+    for (const auto& vector : json["data"][0]["vectors"]) {
+        fired += vector["fired"].get<std::uint64_t>();
+        received += vector["received"].get<std::uint64_t>();
+    }
+    EXPECT_EQ(fired, 32u * 313u);
+    EXPECT_EQ(received, fired);
+}
+
+TEST(Irqtest, Msi) {
+    const Outcome outcome = irqtest("--json --mode msi --via both --masked --parallel --storm --count 10");
+    EXPECT_EQ(outcome.status, 0) << outcome.text;
+    EXPECT_EQ(parse(outcome)["passed"], true);
+}
+
+TEST(Irqtest, TheSharedLine) {
+    const Outcome outcome = irqtest("--json --mode intx --via both --masked --parallel --storm --count 5");
+    EXPECT_EQ(outcome.status, 0) << outcome.text;
+    const auto json = parse(outcome);
+    EXPECT_EQ(json["data"][0]["vectors"].size(), 32u);
+    EXPECT_EQ(json["passed"], true);
+}
+
+TEST(Irqtest, TheTableShowsTheVectorsThatWereAskedForAndAHistogram) {
+    const Outcome outcome = irqtest("--vectors 0-2,9 --count 10 --latency");
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_THAT(outcome.text, HasSubstr("4 vectors, 10 firings each"));
+    EXPECT_THAT(outcome.text, HasSubstr("     9       10        10          0          0"));
+    EXPECT_THAT(outcome.text, HasSubstr("latency of 40 interrupts: min"));
+    EXPECT_THAT(outcome.text, HasSubstr("█"));
+    EXPECT_THAT(outcome.text, HasSubstr("\nPASS\n"));
+}
+
+TEST(Irqtest, Tap) {
+    const Outcome outcome = irqtest("-o tap --vectors 3 --count 1");
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(outcome.text,
+              "TAP version 13\n1..1\nok 1 - device: vector 3, fired 1, received 1, duplicates 0, cross-talk 0\n");
+}
+
+TEST(Irqtest, ThereIsAnExitCodeForEachWayToGoWrong) {
+    struct Case {
+        const char* arguments;
+        int status;
+        const char* says;
+    };
+    const Case cases[] = {
+        {"--vectors 32", 2, "32"},           {"--vectors 3-x", 2, "3-x"},
+        {"--count 0", 2, "nothing to fire"}, {"--mode msi-y", 2, "msi-y"},
+        {"--timeout soon", 2, "soon"},       {"--no-such-option", 2, "--help"},
+        {"-s 7f:00.0", 3, "7f:00.0"},        {"-s 00:00.0 --via vfio", 4, "00:00.0"},
+    };
+    for (const Case& c : cases) {
+        const Outcome outcome = shell(std::string("pcienic-irqtest ") + c.arguments);
+        EXPECT_EQ(outcome.status, c.status) << c.arguments << ": " << outcome.text;
+        EXPECT_THAT(outcome.text, StartsWith("pcienic-irqtest: ")) << c.arguments;
+        EXPECT_THAT(outcome.text, HasSubstr(c.says)) << c.arguments;
+    }
+}
+
+TEST(Irqtest, HelpNamesExamplesOptionsAndExitCodes) {
+    const Outcome outcome = shell("pcienic-irqtest --help");
+    EXPECT_EQ(outcome.status, 0);
+    for (const char* text : {"Examples:", "--masked", "--storm", "Exit codes:"})
+        EXPECT_THAT(outcome.text, HasSubstr(text));
+}
+
+TEST(Demo, EverythingHolds) {
+    const Outcome outcome = shell("pcienic-demo");
+    EXPECT_EQ(outcome.status, 0) << outcome.text;
+    for (const char* text : {"1af4:10f2", "-> 0xdeadbeef", "32 of 32 arrived exactly once", "67108864 bytes", "CRC-32",
+                             "1 MiB came back as it went", "Everything held."})
+        EXPECT_THAT(outcome.text, HasSubstr(text));
+    EXPECT_THAT(outcome.text, testing::Not(HasSubstr("✘")));
+}
+
+TEST(Demo, SaysWhatIsWrongWithItsArgument) {
+    const Outcome outcome = shell("pcienic-demo nonsense");
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.text, StartsWith("pcienic-demo: "));
+}
+
+}  // namespace
+}  // namespace pcienic::test
