@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "collect.hpp"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "uiovfio/sysfs.hpp"
+
+namespace pcienic::ls {
+namespace {
+
+std::filesystem::path alias_file() {
+    utsname system{};
+    if (uname(&system) != 0) return {};
+    return std::filesystem::path("/lib/modules") / system.release / "modules.alias";
+}
+
+uiovfio::Bdf bdf_of(const Address& address) {
+    return {.domain = address.domain,
+            .bus = static_cast<std::uint8_t>(address.bus),
+            .device = static_cast<std::uint8_t>(address.device),
+            .function = static_cast<std::uint8_t>(address.function)};
+}
+
+Binding binding_of(const ScannedFunction& scanned) {
+    Binding binding;
+    binding.driver = scanned.driver;
+    binding.iommu_group = scanned.system.iommu_group;
+    binding.modules = modules_for(scanned.module_alias, alias_file());
+    std::error_code ec;
+    const uiovfio::SysfsRoot root;
+    const uiovfio::PciFunction function = uiovfio::describe(bdf_of(scanned.function.address), root, ec);
+    if (ec) {
+        binding.vfio = "no: " + ec.message();
+        return binding;
+    }
+    for (const uiovfio::Bdf& member : function.group_members) {
+        if (member == function.bdf) continue;
+        const uiovfio::PciFunction other = uiovfio::describe(member, root, ec);
+        binding.group_members.push_back(
+            fmt::format("{} ({})", uiovfio::to_string(member), other.driver.empty() ? "no driver" : other.driver));
+    }
+    if (const auto obstacle = uiovfio::why_not_vfio(function, root)) {
+        binding.vfio = fmt::format("no: {}: {}: {}", obstacle->object, obstacle->what_was_wrong, obstacle->remedy);
+    } else {
+        binding.vfio_usable = true;
+        binding.vfio = "yes";
+    }
+    return binding;
+}
+
+}  // namespace
+
+std::vector<std::string> modules_for(const std::string& alias, const std::filesystem::path& file) {
+    std::vector<std::string> modules;
+    if (alias.empty()) return modules;
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) {
+        std::istringstream words(line);
+        std::string keyword, pattern, module;
+        if (!(words >> keyword >> pattern >> module) || keyword != "alias") continue;
+        if (fnmatch(pattern.c_str(), alias.c_str(), 0) != 0) continue;
+        if (std::find(modules.begin(), modules.end(), module) == modules.end()) modules.push_back(module);
+    }
+    return modules;
+}
+
+Listing collect(const ScanOptions& options) {
+    PciAccess access(options);
+    Listing listing;
+    for (ScannedFunction& scanned : access.scan()) {
+        Function& function = scanned.function;
+        const DecodeContext context{.has_memory_bar = scanned.system.has_memory_bar(),
+                                    .first_function = function.address.device == 0 && function.address.function == 0,
+                                    .subsystem_text = [&](unsigned vendor, unsigned device) {
+                                        return access.subsystem_text(function.vendor.id, function.device.id, vendor,
+                                                                     device);
+                                    }};
+        if (decode_header(scanned.config, scanned.system, function))
+            function.capabilities = decode_capabilities(scanned.config, context);
+        function.config = scanned.config.bytes();
+        if (options.details && options.dump_file.empty() && scanned.selected) function.binding = binding_of(scanned);
+        listing.functions.push_back(std::move(function));
+        listing.selected.push_back(scanned.selected);
+    }
+    return listing;
+}
+
+}  // namespace pcienic::ls

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// From configuration space to the model. No access to hardware, libpci or the system: an image in, data out, so that
+/// the whole decoder can be tested and fuzzed on any machine. It ends on every image: chains are walked at most once.
+///
+/// Names and wording are lspci's, since that is what people know and search for.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config_image.hpp"
+#include "model.hpp"
+
+namespace pcienic::ls {
+
+/// What a decoder must be told because the image alone does not say it.
+struct DecodeContext {
+    bool has_memory_bar = false;
+    bool first_function = true;  ///< device 0, function 0: the one that stands for the link
+    /// Text for a subsystem's vendor and device ID.
+    std::function<std::string(unsigned vendor, unsigned device)> subsystem_text;
+};
+
+/// Both chains of capabilities. The extended one is followed where the function is PCI Express (or PCI-X 2.0).
+std::vector<Capability> decode_capabilities(const ConfigImage& config, const DecodeContext& context);
+
+/// One capability's contents. The decoder fills name, summary and registers; offset, id and version are set.
+struct CapabilityInput {
+    const ConfigImage& config;
+    const DecodeContext& context;
+    unsigned express_type = ~0U;  ///< device/port type of the PCI Express capability, where there is one
+};
+using CapabilityDecoder = void (*)(const CapabilityInput&, Capability&);
+
+/// decode_standard.cpp
+void decode_power_management(const CapabilityInput&, Capability&);
+void decode_msi(const CapabilityInput&, Capability&);
+void decode_msix(const CapabilityInput&, Capability&);
+void decode_vendor(const CapabilityInput&, Capability&);
+void decode_slot_id(const CapabilityInput&, Capability&);
+void decode_debug_port(const CapabilityInput&, Capability&);
+void decode_subsystem(const CapabilityInput&, Capability&);
+void decode_sata(const CapabilityInput&, Capability&);
+void decode_advanced_features(const CapabilityInput&, Capability&);
+
+/// decode_express.cpp
+void decode_express(const CapabilityInput&, Capability&);
+
+/// decode_extended.cpp
+void decode_aer(const CapabilityInput&, Capability&);
+void decode_serial_number(const CapabilityInput&, Capability&);
+void decode_extended_vendor(const CapabilityInput&, Capability&);
+void decode_dvsec(const CapabilityInput&, Capability&);
+void decode_acs(const CapabilityInput&, Capability&);
+void decode_ari(const CapabilityInput&, Capability&);
+void decode_ats(const CapabilityInput&, Capability&);
+void decode_pri(const CapabilityInput&, Capability&);
+void decode_pasid(const CapabilityInput&, Capability&);
+void decode_sriov(const CapabilityInput&, Capability&);
+void decode_ltr(const CapabilityInput&, Capability&);
+void decode_ptm(const CapabilityInput&, Capability&);
+void decode_dpc(const CapabilityInput&, Capability&);
+
+/// Where a BAR or a bridge's window is; `flags` are PCI_IORESOURCE_*, `base` of a BAR has its type in the low bits.
+struct Resource {
+    std::uint64_t base = 0;
+    std::uint64_t size = 0;
+    std::uint64_t flags = 0;
+};
+
+/// What the operating system says about a function's resources. It may differ from what the BARs hold, and only the
+/// system knows sizes.
+struct SystemView {
+    int irq = 0;
+    int numa_node = -1;
+    std::string iommu_group;
+    std::array<Resource, 6> bars{};
+    Resource rom;
+    bool knows_windows = false;
+    std::array<Resource, 3> windows{};  ///< I/O, memory, prefetchable memory
+
+    /// What the image alone says, where there is no system to ask.
+    static SystemView from(const ConfigImage& config);
+    bool has_memory_bar() const;
+};
+
+/// The first 64 bytes: command and status, interrupt, BARs, ROM, and a bridge's registers (decode_header.cpp). False
+/// where the header's layout is unknown: then nothing behind it means anything.
+bool decode_header(const ConfigImage& config, const SystemView& system, Function& function);
+
+/// The text for a small number, or `otherwise` where the list has none.
+template <std::size_t N>
+std::string choose(const char* const (&names)[N], unsigned index, const char* otherwise) {
+    return index < N && names[index] != nullptr ? names[index] : otherwise;
+}
+
+}  // namespace pcienic::ls

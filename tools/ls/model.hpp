@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/// What pcienic-ls knows about a PCI function, as data.
+///
+/// The decoders build this model from configuration space; the text and the JSON renderer only read it. A field holds
+/// its value once, and both renderers derive what they print from that one value: they cannot drift apart.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace pcienic::ls {
+
+/// A number in decimal (`digits` 0) or in hexadecimal with at least `digits` digits. In JSON it stays a number; a
+/// hexadecimal one also has a sibling string, since JSON readers lose bits beyond 2^53.
+struct Number {
+    std::uint64_t value = 0;
+    int digits = 0;
+};
+
+/// A count of bytes: 131072 is "128K" in text and 131072 in JSON.
+struct Bytes {
+    std::uint64_t value = 0;
+};
+
+/// Something that is said only where it holds: "[disabled]" in text or nothing, always a boolean in JSON.
+struct Mark {
+    bool set = false;
+};
+
+/// A value that is not there, and how text says so: "<unassigned>"; null in JSON.
+struct Absent {
+    std::string text;
+};
+
+/// A boolean is a flag: + or - in text.
+using Value = std::variant<bool, Number, Bytes, Mark, Absent, std::string>;
+
+inline constexpr int kMaxVerbosity = 3;
+
+/// One named value. Its text is `before`, the value, `after`.
+struct Field {
+    std::string key;
+    Value value;
+    std::string before;
+    std::string after;
+    int min_verbosity = 0;
+};
+
+/// A flag's name and its bits in the register.
+using FlagBits = std::pair<std::string_view, std::uint32_t>;
+
+/// Fields that stand on one line of text.
+class Row {
+  public:
+    Row& add(std::string key, Value value, std::string before, std::string after = {}, int min_verbosity = 0);
+
+    /// " KEY+" or " KEY-", as lspci writes flags.
+    Row& flag(std::string_view key, bool set) { return add(std::string(key), set, " " + std::string(key)); }
+    Row& flags(std::uint32_t word, std::initializer_list<FlagBits> bits);
+
+    Row& decimal(std::string key, std::uint64_t value, std::string before, std::string after = {}) {
+        return add(std::move(key), Number{value, 0}, std::move(before), std::move(after));
+    }
+    Row& hex(std::string key, std::uint64_t value, int digits, std::string before, std::string after = {}) {
+        return add(std::move(key), Number{value, digits}, std::move(before), std::move(after));
+    }
+    Row& text(std::string key, std::string value, std::string before, std::string after = {}) {
+        return add(std::move(key), std::move(value), std::move(before), std::move(after));
+    }
+
+    const std::vector<Field>& fields() const { return fields_; }
+    bool empty() const { return fields_.empty(); }
+
+  private:
+    std::vector<Field> fields_;
+};
+
+/// What stands between a register's name and its fields.
+enum class Gap { space, tab };
+
+/// A register (or another group of fields) with a name of its own: one line of text, or several.
+struct Register {
+    std::string name;
+    Gap gap = Gap::space;
+    std::vector<Row> rows;
+    int min_verbosity = 2;
+    int max_verbosity = kMaxVerbosity;
+
+    Row& row() { return rows.emplace_back(); }
+};
+
+struct Capability {
+    unsigned offset = 0;
+    unsigned id = 0;
+    bool extended = false;
+    unsigned version = 0;  ///< extended capabilities only
+    std::string name;
+    Row summary;                      ///< the rest of the first line
+    std::vector<Register> registers;  ///< the lines that follow it
+    std::string fault;                ///< why the walk ended here: "chain looped"; such an entry has nothing else
+
+    /// The new register is the last one; the reference lasts until the next one is added.
+    Register& add(std::string register_name, Gap gap = Gap::space) {
+        return registers.emplace_back(Register{.name = std::move(register_name), .gap = gap, .rows = {}});
+    }
+};
+
+enum class RegionKind { bar, rom };
+
+/// A BAR or the expansion ROM, as lspci's "Region 0: Memory at ..." line says it.
+struct Region {
+    RegionKind kind = RegionKind::bar;
+    unsigned index = 0;
+    Row fields;
+};
+
+/// An identifier and the name that the PCI ID database has for it (empty: none).
+struct Named {
+    unsigned id = 0;
+    std::string name;
+};
+
+struct Address {
+    unsigned domain = 0;
+    unsigned bus = 0;
+    unsigned device = 0;
+    unsigned function = 0;
+
+    auto operator<=>(const Address&) const = default;
+};
+
+/// What the operating system says about the function; nothing of it when a dump is read.
+struct Binding {
+    std::string driver;
+    std::vector<std::string> modules;
+    std::string iommu_group;
+    std::vector<std::string> group_members;  ///< the others in the group: "0000:00:1f.3 (snd_hda_intel)"
+    bool vfio_usable = false;
+    std::string vfio;  ///< "yes", or what must be done first
+};
+
+struct Function {
+    Address address;
+    Named vendor, device, device_class, programming_interface;
+    std::optional<std::pair<Named, Named>> subsystem;  ///< vendor and device
+    unsigned revision = 0;
+    bool has_programming_interface = false;  ///< its code or its name says something
+
+    // As they stand in text, numeric or not as asked for.
+    std::string class_text, device_text, subsystem_text, programming_interface_text;
+
+    std::string physical_slot, label;
+    unsigned header_type = 0;
+    std::string header_fault;  ///< "Unknown header type 7f"; nothing behind it was decoded then
+    std::vector<Register> header;
+    std::vector<Region> regions;
+    std::vector<Register> bridge;  ///< bus numbers and windows; lspci prints the ROM in their midst
+    std::vector<Register> bridge_control;
+    std::vector<Capability> capabilities;
+
+    unsigned secondary_bus = 0, subordinate_bus = 0;  ///< bridges
+    bool is_bridge = false;
+
+    std::optional<Binding> binding;
+    std::vector<std::uint8_t> config;  ///< configuration space as far as it could be read
+};
+
+/// Every function of the machine (or of the dump), decoded, in the order of their addresses; `selected[i]` says whether
+/// the i-th was asked for.
+struct Listing {
+    std::vector<Function> functions;
+    std::vector<bool> selected;
+};
+
+/// A field's value as text writes it.
+std::string to_text(const Value& value);
+
+/// "128K" for 131072: binary units where they divide without a rest.
+std::string size_text(std::uint64_t bytes);
+
+}  // namespace pcienic::ls
