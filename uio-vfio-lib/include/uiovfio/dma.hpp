@@ -91,13 +91,11 @@ class DmaMapping {
 
   private:
     friend class DmaSpace;
-    DmaMapping(std::shared_ptr<detail::DmaState> state, std::span<std::byte> bytes, Iova iova,
-               bool iova_is_allocated) noexcept;
+    DmaMapping(std::shared_ptr<detail::DmaState> state, std::span<std::byte> bytes, Iova iova) noexcept;
 
     std::shared_ptr<detail::DmaState> state_;
     std::span<std::byte> bytes_;
     Iova iova_{};
-    bool iova_is_allocated_ = false;
 };
 
 /// Zeroed memory of the library's, mapped for the device. Move-only; unmaps, then frees. The memory stays readable
@@ -144,7 +142,7 @@ class DmaSpace {
     [[nodiscard]] std::uint64_t page_sizes() const;
     std::uint64_t page_sizes(std::error_code& ec) const noexcept;
     /// The smallest page: what map() wants addresses and lengths to be multiples of.
-    [[nodiscard]] std::size_t granule() const;
+    [[nodiscard]] std::size_t granule() const noexcept;
 
     /// How many more mappings the kernel would allow; nothing where it does not tell.
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() const;
@@ -152,9 +150,9 @@ class DmaSpace {
     /// Lets the device use memory of the caller's; start and length are multiples of granule(). The memory is pinned,
     /// and counts against RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK.
     /// It must not be unmapped from the process nor given to madvise(MADV_DONTNEED) meanwhile; a forked child does not
-    /// get it (MADV_DONTFORK): copy-on-write would leave the device with pages that the parent no longer sees.
-    /// Throws misaligned, invalid_argument, memory_lock_limit, mapping_overlap, mapping_limit, iova_out_of_aperture,
-    /// iova_exhausted, closed.
+    /// get it (MADV_DONTFORK, also after the mapping's end): copy-on-write would leave the device with pages that the
+    /// parent no longer sees. Throws misaligned, invalid_argument, memory_lock_limit, mapping_overlap, mapping_limit,
+    /// iova_out_of_aperture, iova_exhausted, closed.
     [[nodiscard]] DmaMapping map(std::span<std::byte> memory, const MapOptions& options = {});
     DmaMapping map(std::span<std::byte> memory, const MapOptions& options, std::error_code& ec) noexcept;
 

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <system_error>
@@ -129,7 +130,8 @@ class Interrupts {
   private:
     friend class Device;
     explicit Interrupts(std::shared_ptr<detail::Backend> backend);
-    void rearm_after_reset();
+    /// Disarms, calls `reset`, arms again (also when that throws), and tells those who wait.
+    void reset_around(const std::function<void()>& reset);
     void close() noexcept;
 
     std::shared_ptr<detail::InterruptState> state_;

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The seam behind which the ways to reach a device differ. Private: what the public classes promise is checked once,
+/// in them; a backend does what it is told and throws Error when that fails.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "uiovfio/bdf.hpp"
+#include "uiovfio/device.hpp"
+#include "uiovfio/dma.hpp"
+#include "uiovfio/error.hpp"
+#include "uiovfio/interrupts.hpp"
+
+namespace uiovfio::detail {
+
+inline constexpr unsigned kBarCount = 6;
+
+/// Part of a region, in bytes from its start.
+struct Area {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+};
+
+/// What a BAR is; size 0 for one that the device does not implement.
+struct BarInfo {
+    std::uint64_t size = 0;
+    bool is_64bit = false;
+    bool is_prefetchable = false;
+    bool is_io = false;
+};
+
+/// A device that is open. Functions may be called from any thread, except close(), which nothing races with.
+class Backend {
+  public:
+    explicit Backend(const Bdf& bdf) : object_{to_string(bdf)} {}
+    virtual ~Backend() = default;
+    Backend(const Backend&) = delete;
+    Backend& operator=(const Backend&) = delete;
+
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// The device's name in error messages.
+    [[nodiscard]] const std::string& object() const noexcept { return object_; }
+
+    [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
+    /// Throws Errc::closed.
+    void require_open() const {
+        if (!is_open()) throw Error{Errc::closed, object_, "the device was closed"};
+    }
+    /// Ends all use of the device: interrupts, mappings, windows. Once.
+    void close() noexcept {
+        if (open_.exchange(false, std::memory_order_acq_rel)) do_close();
+    }
+
+    // Configuration space; width 1, 2 or 4, aligned, within config_size().
+    [[nodiscard]] virtual std::uint16_t config_size() const noexcept = 0;
+    [[nodiscard]] virtual std::uint32_t config_read(std::uint16_t offset, unsigned width) = 0;
+    virtual void config_write(std::uint16_t offset, unsigned width, std::uint32_t value) = 0;
+
+    // BARs; width 1, 2, 4 or 8, aligned, within the BAR.
+    [[nodiscard]] virtual BarInfo bar_info(unsigned bar) const = 0;
+    [[nodiscard]] virtual bool is_mappable(unsigned bar, std::uint64_t offset, std::uint64_t length) const noexcept = 0;
+    /// The address of a mappable piece, valid until this object is destroyed; after close() it reads all ones.
+    [[nodiscard]] virtual volatile void* map(unsigned bar, std::uint64_t offset, std::uint64_t length) = 0;
+    [[nodiscard]] virtual std::uint64_t region_read(unsigned bar, std::uint64_t offset, unsigned width) = 0;
+    virtual void region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) = 0;
+
+    // Interrupts. The caller keeps the order: one mode at a time, and the eventfds open until disarm().
+    [[nodiscard]] virtual unsigned interrupt_capacity(InterruptMode mode) = 0;
+    /// Connects vector i to event_fds[i], all or none.
+    virtual void arm(InterruptMode mode, std::span<const int> event_fds) = 0;
+    virtual void disarm(InterruptMode mode) = 0;
+    /// Fires an armed vector by software.
+    virtual void trigger(InterruptMode mode, unsigned vector) = 0;
+    virtual void mask_intx() = 0;
+    virtual void unmask_intx() = 0;
+
+    // DMA; addresses and lengths are multiples of the smallest page.
+    [[nodiscard]] virtual std::vector<IovaRange> iova_ranges() = 0;
+    [[nodiscard]] virtual std::uint64_t iova_page_sizes() = 0;
+    [[nodiscard]] virtual std::optional<std::uint64_t> mappings_left() = 0;
+    virtual void dma_map(Iova iova, std::span<std::byte> memory, DmaDirection direction) = 0;
+    /// Throws short_unmap when less than `length` was mapped there.
+    virtual void dma_unmap(Iova iova, std::uint64_t length) = 0;
+
+    [[nodiscard]] virtual bool can_reset() const noexcept = 0;
+    /// Resets the function. Interrupts are disarmed before, and the command register is written after, by the caller.
+    virtual void reset() = 0;
+
+  protected:
+    virtual void do_close() noexcept = 0;
+
+  private:
+    std::string object_;
+    std::atomic<bool> open_{true};
+};
+
+/// Opens the function through /dev/vfio.
+std::shared_ptr<Backend> open_vfio(const Bdf& bdf, const OpenOptions& options);
+
+}  // namespace uiovfio::detail
+
+namespace uiovfio {
+
+/// Makes a Device of a backend, and finds the backend of a Device: for sim.hpp and the tests of this library.
+class DeviceFactory {
+  public:
+    static Device make(const Bdf& bdf, std::shared_ptr<detail::Backend> backend, bool bus_master);
+    /// Null for an empty device.
+    static std::shared_ptr<detail::Backend> backend(const Device& device) noexcept;
+};
+
+}  // namespace uiovfio

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "uiovfio/device.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <mutex>
+#include <utility>
+
+#include "backend.hpp"
+#include "dma_state.hpp"
+#include "guarded.hpp"
+#include "uiovfio/sim.hpp"
+
+namespace uiovfio {
+
+namespace detail {
+
+struct DeviceState {
+    DeviceState(const Bdf& at, std::shared_ptr<Backend> with, ConfigSpace config_space,
+                std::array<Bar, kBarCount> base_addresses, std::unique_ptr<Interrupts> all_interrupts,
+                std::unique_ptr<DmaSpace> dma_space, std::shared_ptr<DmaState> dma_of)
+        : bdf{at},
+          backend{std::move(with)},
+          config{std::move(config_space)},
+          bars{std::move(base_addresses)},
+          interrupts{std::move(all_interrupts)},
+          dma{std::move(dma_space)},
+          dma_state{std::move(dma_of)} {}
+
+    Bdf bdf;
+    std::shared_ptr<Backend> backend;
+    ConfigSpace config;
+    std::array<Bar, kBarCount> bars;
+    std::unique_ptr<Interrupts> interrupts;
+    std::unique_ptr<DmaSpace> dma;
+    std::shared_ptr<DmaState> dma_state;
+    std::mutex reset_mutex;
+};
+
+}  // namespace detail
+
+namespace {
+
+constexpr std::string_view kVfio = "vfio";
+constexpr std::string_view kSim = "sim";
+constexpr std::array kBackends{kVfio, kSim};
+
+constexpr std::uint16_t kKeptOverReset = config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster;
+
+}  // namespace
+
+std::span<const std::string_view> backends() noexcept { return kBackends; }
+
+Device::Device() noexcept = default;
+Device::Device(Device&& other) noexcept = default;
+Device& Device::operator=(Device&& other) noexcept {
+    if (this != &other) {
+        close();
+        state_ = std::move(other.state_);
+    }
+    return *this;
+}
+Device::~Device() { close(); }
+Device::Device(std::shared_ptr<detail::DeviceState> state) noexcept : state_{std::move(state)} {}
+
+Device Device::open(const Bdf& bdf, const OpenOptions& options) {
+    if (options.backend == kSim) return open_sim({.bdf = bdf, .bus_master = options.bus_master});
+    if (options.backend != kVfio && options.backend != "auto")
+        throw Error{Errc::unknown_backend, fmt::format("\"{}\"", options.backend)};
+    return Device{make_state(bdf, detail::open_vfio(bdf, options), options.bus_master)};
+}
+
+Device Device::open(const Bdf& bdf, const OpenOptions& options, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return open(bdf, options); });
+}
+
+std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, std::shared_ptr<detail::Backend> backend,
+                                                        bool bus_master) {
+    const ConfigSpace config{backend};
+    // Without memory space, an access to a mapped BAR is a SIGBUS; without bus mastering, the device is mute.
+    constexpr std::uint16_t kWanted = config::kCommandMemory | config::kCommandBusMaster;
+    const auto enable = static_cast<std::uint16_t>(bus_master ? kWanted : config::kCommandMemory);
+    const auto command = static_cast<std::uint16_t>((config.command() & ~kWanted) | enable);
+    config.write16(config::kCommand, command);
+
+    auto dma_state = std::make_shared<detail::DmaState>(backend);
+    return std::make_shared<detail::DeviceState>(bdf, backend, config,
+                                                 std::array{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
+                                                            Bar{backend, 3}, Bar{backend, 4}, Bar{backend, 5}},
+                                                 std::unique_ptr<Interrupts>{new Interrupts{backend}},
+                                                 std::unique_ptr<DmaSpace>{new DmaSpace{dma_state}}, dma_state);
+}
+
+void Device::close() noexcept {
+    if (!state_ || !state_->backend->is_open()) return;
+    // The order matters: a device that is still a bus master would run into the mappings' end.
+    std::error_code gone_already;
+    state_->config.set_bus_master(false, gone_already);
+    state_->interrupts->close();
+    state_->dma_state->close();
+    state_->backend->close();
+}
+
+bool Device::is_open() const noexcept { return state_ && state_->backend->is_open(); }
+
+const Bdf& Device::bdf() const noexcept {
+    static const Bdf none;
+    return state_ ? state_->bdf : none;
+}
+
+std::string_view Device::backend() const noexcept { return state_ ? state_->backend->name() : std::string_view{}; }
+
+const detail::DeviceState& Device::state() const {
+    if (!state_) throw Error{Errc::closed, "device", "no device is open here"};
+    return *state_;
+}
+
+const ConfigSpace& Device::config() const { return state().config; }
+Interrupts& Device::interrupts() const { return *state().interrupts; }
+DmaSpace& Device::dma() const { return *state().dma; }
+
+const Bar& Device::bar(unsigned index) const {
+    const auto& all = state().bars;
+    if (index >= all.size() || all[index].size() == 0)
+        throw Error{Errc::no_such_bar, fmt::format("{} BAR{}", state_->backend->object(), index)};
+    return all[index];
+}
+
+const Bar* Device::bar(unsigned index, std::error_code& ec) const noexcept {
+    return detail::guarded(ec, [&] { return &bar(index); });
+}
+
+std::vector<Bar> Device::bars() const {
+    std::vector<Bar> implemented;
+    for (const Bar& bar : state().bars)
+        if (bar.size() != 0) implemented.push_back(bar);
+    return implemented;
+}
+
+bool Device::can_reset() const noexcept { return is_open() && state_->backend->can_reset(); }
+
+void Device::reset() {
+    const auto& all = state();
+    all.backend->require_open();
+    if (!all.backend->can_reset())
+        throw Error{Errc::unsupported, all.backend->object(), "the device cannot be reset by itself", 0,
+                    "reset the whole slot, or take the device's power away"};
+    const std::lock_guard lock{state_->reset_mutex};
+    const auto kept = static_cast<std::uint16_t>(all.config.command() & kKeptOverReset);
+    all.interrupts->reset_around([&] {
+        all.backend->reset();
+        const auto others = static_cast<std::uint16_t>(all.config.command() & ~kKeptOverReset);
+        all.config.write16(config::kCommand, static_cast<std::uint16_t>(others | kept));
+    });
+}
+
+void Device::reset(std::error_code& ec) noexcept {
+    detail::guarded(ec, [&] { reset(); });
+}
+
+Device DeviceFactory::make(const Bdf& bdf, std::shared_ptr<detail::Backend> backend, bool bus_master) {
+    return Device{Device::make_state(bdf, std::move(backend), bus_master)};
+}
+
+std::shared_ptr<detail::Backend> DeviceFactory::backend(const Device& device) noexcept {
+    return device.state_ ? device.state_->backend : nullptr;
+}
+
+}  // namespace uiovfio

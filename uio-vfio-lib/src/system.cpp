@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#include "system.hpp"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+namespace uiovfio::detail {
+
+namespace {
+
+class RealSystem final : public System {
+  public:
+    int open(const char* path, int flags) noexcept override { return ::open(path, flags); }
+    int close(int descriptor) noexcept override { return ::close(descriptor); }
+    int ioctl(int descriptor, unsigned long request, void* argument) noexcept override {
+        return ::ioctl(descriptor, request, argument);
+    }
+    int ioctl(int descriptor, unsigned long request, unsigned long argument) noexcept override {
+        return ::ioctl(descriptor, request, argument);
+    }
+    ssize_t pread(int descriptor, void* buffer, std::size_t length, std::uint64_t offset) noexcept override {
+        return ::pread(descriptor, buffer, length, static_cast<off_t>(offset));
+    }
+    ssize_t pwrite(int descriptor, const void* buffer, std::size_t length, std::uint64_t offset) noexcept override {
+        return ::pwrite(descriptor, buffer, length, static_cast<off_t>(offset));
+    }
+    void* mmap(void* address, std::size_t length, int protection, int flags, int descriptor,
+               std::uint64_t offset) noexcept override {
+        return ::mmap(address, length, protection, flags, descriptor, static_cast<off_t>(offset));
+    }
+    int munmap(void* address, std::size_t length) noexcept override { return ::munmap(address, length); }
+    std::uint64_t memory_lock_limit() noexcept override {
+        rlimit limit{};
+        if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return ~std::uint64_t{0};
+        return limit.rlim_cur;
+    }
+    void sleep_milliseconds(unsigned milliseconds) noexcept override {
+        std::this_thread::sleep_for(std::chrono::milliseconds{milliseconds});
+    }
+};
+
+}  // namespace
+
+System& real_system() noexcept {
+    static RealSystem system;
+    return system;
+}
+
+}  // namespace uiovfio::detail
