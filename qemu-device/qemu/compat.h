@@ -10,7 +10,6 @@
  * cannot be seen is told by the version.
  *
  * What needs no help, and should be written like this everywhere:
- *   - `static Property name[]`, not const: const arrays are of 9.2 and later;
  *   - `.fields = (const VMStateField[]) { ... }` and
  *     `.subsections = (const VMStateDescription * []) { ... }`;
  *   - `.interfaces = (InterfaceInfo[]) { ... }`, not const;
@@ -70,12 +69,15 @@
 #endif
 
 /*
- * Property arrays ended with a marker until 10.0 counted them instead. Write
- * PCIENIC_PROP_END as the last line of the array, without a comma.
+ * Property arrays: `static PcienicProperty name[] = { ..., PCIENIC_PROP_END };`
+ * with PCIENIC_PROP_END as the last line, without a comma. They ended with a
+ * marker until 10.0 counted them, and insisted that they be const.
  */
 #ifdef DEFINE_PROP_END_OF_LIST
+typedef Property PcienicProperty;
 #define PCIENIC_PROP_END DEFINE_PROP_END_OF_LIST(),
 #else
+typedef const Property PcienicProperty;
 #define PCIENIC_PROP_END
 #endif
 

@@ -378,7 +378,7 @@ static void pcienic_instance_init(Object *obj)
                                    OBJ_PROP_FLAG_READ);
 }
 
-static Property pcienic_properties[] = {
+static PcienicProperty pcienic_properties[] = {
     DEFINE_PROP_UINT32("vectors", PcienicState, vectors, 32),
     /* 0: as many as fit */
     DEFINE_PROP_UINT32("msi-vectors", PcienicState, msi_vectors, 0),
