@@ -213,7 +213,7 @@ def run_suite(options):
         began = time.monotonic()
         with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2)) as guest:
             outcome = guest.follow()
-        suite.save_outcome(log_dir, outcome, options.filter, options.program)
+        suite.save_outcome(log_dir, outcome, options.filter, options.program, options.trace)
         say(f"suite {options.name}: {len(outcome.of_type('end'))} cases in {time.monotonic() - began:.1f} s; logs in {log_dir}")
         if not outcome.of_type("start"):
             if failed := outcome.of_type("error"):

@@ -12,6 +12,7 @@ A pattern that was announced and never appeared fails the case that announced it
 
 import collections
 import dataclasses
+import fnmatch
 import json
 import pathlib
 import re
@@ -23,7 +24,7 @@ from .vm import console_lines
 
 EXIT_PASSED, EXIT_FAILED, EXIT_SKIPPED = 0, 1, 77
 
-MARKER = re.compile(r"pcienic-case (start|end) (\S+)")
+MARKER = re.compile(r"pcienic-(case|program) (start|end) (\S+)")
 KERNEL_COMPLAINT = re.compile(
     r"WARNING: |\bBUG: |Oops: |Kernel panic|general protection fault|possible (circular|recursive) locking|"
     r"INFO: (rcu|task|possible)|rcu: .*stall|soft lockup|hard LOCKUP|hung_task|refcount_t: |UBSAN: |KASAN: |"
@@ -35,7 +36,8 @@ SANITIZER_REPORT = re.compile(r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: T
 # reports each kind of failed translation once, and the access goes to a region without a name.
 REFUSED_BY_IOMMU = re.compile(r"\bvtd_|fault is not recorded|region '\(null\)', reason: rejected")
 HARMLESS_QEMU = re.compile(r"warning: TCG doesn't support requested feature")
-TRACE_LINE = re.compile(r"^(\d+@\d+\.\d+:)?[a-z0-9]+(_[a-z0-9]+)+ ")
+# --trace writes into the same log: EVENT ARGUMENTS, which QEMU 7 prefixes with PROCESS@TIME.
+TRACE_LINE = re.compile(r"^(?:\d+@\d+\.\d+:)?([A-Za-z0-9_]+) ")
 TAINT_WARNED, TAINT_DIED, TAINT_LOCKUP = 1 << 9, 1 << 7, 1 << 14
 
 
@@ -104,7 +106,7 @@ class SuiteLog:
         case = None
         for line in self.console:
             if marker := MARKER.search(line):
-                case = marker.group(2) if marker.group(1) == "start" else None
+                case = marker.group(3) if marker.group(2) == "start" else None
             else:
                 yield line, self.cases.get(case) if case else None
 
@@ -134,8 +136,9 @@ def case_verdict(log, name):
             return EXIT_SKIPPED, f"not selected by the filter {log.outcome['filter']}"
         if lost:
             return EXIT_FAILED, f"NOT RUN: the virtual machine was lost before it: {lost}"
-        broken = [f"{program} ended with status {status}" for program, status in log.program_status.items() if status not in (0, 1)]
-        return EXIT_FAILED, "NOT RUN" + (": " + ", ".join(broken) if broken else ": no program of the suite started it")
+        stopped = [f"{other.program} ended in the middle of {other.name}" for other in log.cases.values() if not other.finished]
+        stopped += [f"{program} ended with status {status}" for program, status in log.program_status.items() if status not in (0, 1)]
+        return EXIT_FAILED, "NOT RUN: " + (", ".join(stopped) or "no program of the suite started it")
     if not case.finished:
         if case.program in log.program_status:
             return EXIT_FAILED, f"CRASHED: {case.program} ended with status {log.program_status[case.program]} in the middle of it"
@@ -199,12 +202,17 @@ def _qemu_complaints(log):
     faults_announced = any(kind == "dmar" for case in log.cases.values() for kind, _ in case.expects)
     counts = collections.Counter()
     for line in log.qemu:
-        if TRACE_LINE.match(line) or HARMLESS_QEMU.search(line) or any(re.search(pattern, line) for pattern in expected):
+        if _is_trace(line, log.outcome["trace"]) or HARMLESS_QEMU.search(line) or any(re.search(pattern, line) for pattern in expected):
             continue
         if faults_announced and REFUSED_BY_IOMMU.search(line):
             continue
         counts[line] += 1
     return [f"QEMU, announced by no test: {line}" + (f" ({count} times)" if count > 1 else "") for line, count in counts.items()]
+
+
+def _is_trace(line, patterns):
+    event = TRACE_LINE.match(line)
+    return event is not None and any(fnmatch.fnmatchcase(event.group(1), pattern) for pattern in patterns)
 
 
 def _program_complaints(log):

@@ -7,8 +7,8 @@
 ///     submit_a_descriptor_that_names(0xdead000);
 ///     ...                                             // fault's destructor waits until the kernel has logged it
 ///
-/// Patterns are regular expressions in what ECMAScript and Python have in common. Announcing is a promise: a pattern
-/// that never appears fails the test that announced it. Announce as narrowly as can be, with the address or the
+/// Patterns are regular expressions in what POSIX (extended) and Python have in common. Announcing is a promise: a
+/// pattern that never appears fails the test that announced it. Announce as narrowly as can be, with the address or the
 /// register, because a wide pattern hides what it was not meant for.
 
 #include <string>
