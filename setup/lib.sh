@@ -126,7 +126,8 @@ step() {
     ((!live)) || printf '\r\033[K' >&2
     if ((status != 0)); then
         say "$label: failed after $(human_seconds "$elapsed"). The end of $log:"
-        tail -n 15 -- "$log" | sed 's/^/    /' >&2
+        # A compiler's command line would push the error out of sight.
+        tail -n 15 -- "$log" | cut -c 1-300 | sed 's/^/    /' >&2
         explain_failure "$log"
         exit "$EXIT_FAILED"
     fi

@@ -56,7 +56,7 @@ install_packages() {
 
 setup_packages() {
     local missing count
-    if ! command -v apt-get dpkg-query >/dev/null; then
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
         die "this machine has no apt: pcienic installs Debian packages and builds QEMU from Debian's source" \
             "use Debian 12 or 13, for instance in a container"
     fi
