@@ -63,7 +63,7 @@ class RunnerTest(TemporaryDirectory):
             "PATH": os.environ["PATH"], "HOME": str(self.directory), "TMPDIR": str(self.directory / "tmp"),
             "PCIENIC_CACHE": str(self.directory / "cache"), "PCIENIC_QEMU": str(FAKE_QEMU),
             "PCIENIC_GUEST": str(image), "PCIENIC_ACCEL": "tcg", "FAKE_QEMU_PID": str(self.directory / "pid"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PCIENIC_BUILD": str(self.directory / "build"), "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def play(self, *steps):

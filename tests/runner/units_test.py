@@ -12,7 +12,7 @@ import unittest.mock
 
 from support import FAKE_QEMU, TemporaryDirectory
 
-from vmrunner import acceleration, channels, cli, errors, initramfs, machine, suite, vm, watchdogs
+from vmrunner import acceleration, channels, cli, errors, initramfs, machine, products, suite, vm, watchdogs
 
 X86 = machine.MACHINES["x86_64"]
 
@@ -292,10 +292,40 @@ class Initramfs(TemporaryDirectory):
             (build / path).chmod(0o755)
         (build / "tools/ctl/pcienic-notes.txt").write_text("no program")
         overlay = initramfs.Overlay()
-        initramfs.add_build_products(overlay, build, with_tests=True)
+        products.add_tools(overlay, build)
+        products.add_tests(overlay, build)
         out = self.unpack(overlay)
         self.assertEqual(sorted(os.listdir(out / "usr/bin")), ["pcienic-ctl", "pcienic-ls"])
         self.assertEqual(os.listdir(out / "usr/libexec/pcienic-tests"), ["dma_test"])
+
+
+class StrippedPrograms(TemporaryDirectory):
+    def setUp(self):
+        super().setUp()
+        self.program = self.directory / "program"
+
+    def write(self, content):
+        self.program.write_bytes(pathlib.Path("/usr/bin/env").read_bytes() + content)
+        self.program.chmod(0o755)
+
+    def test_are_made_anew_when_the_program_was(self):
+        self.write(b"")
+        copy = products.without_debug_information(self.program, self.directory)
+        self.assertEqual(copy, self.directory / "guest-stripped/program")
+        self.assertEqual(subprocess.run([str(copy), "-i", "A=1"], stdout=subprocess.PIPE, check=True).stdout, b"A=1\n")
+        self.assertEqual(copy.stat().st_mtime_ns, self.program.stat().st_mtime_ns)
+        copy.write_bytes(b"old")
+        os.utime(copy, ns=(1, 1))
+        self.assertEqual(products.without_debug_information(self.program, self.directory).stat().st_size > 3, True)
+
+    def test_are_not_made_of_sanitized_ones(self):
+        self.write(b"__asan_init")
+        self.assertEqual(products.without_debug_information(self.program, self.directory), self.program)
+
+    def test_are_not_insisted_on(self):
+        self.program.write_bytes(b"not a program")
+        self.assertEqual(products.without_debug_information(self.program, self.directory), self.program)
+        self.assertEqual(os.listdir(self.directory / "guest-stripped"), [])
 
 
 class Listing(TemporaryDirectory):

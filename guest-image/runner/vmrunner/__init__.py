@@ -6,6 +6,7 @@ machine       the one table of what differs between architectures, and QEMU's co
 qemu          which QEMU, and what it knows
 acceleration  KVM where it works, else TCG
 image         which kernel and base initramfs
+products      what the build folder gives the guest
 initramfs     this run's files, appended to the base
 channels      the files QEMU writes while we read them
 watchdogs     how long may nothing happen

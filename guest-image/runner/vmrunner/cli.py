@@ -12,7 +12,7 @@ import tempfile
 import termios
 import time
 
-from . import acceleration, errors, image, initramfs, machine, qemu, suite, verdicts, vm, watchdogs
+from . import acceleration, errors, image, initramfs, machine, products, qemu, suite, verdicts, vm, watchdogs
 
 DEFAULT_DEVICE = "pcienic"
 NO_DEVICE = "none"
@@ -29,8 +29,7 @@ def parser():
     top = argparse.ArgumentParser(
         prog="vmrun", allow_abbrev=False, description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
         epilog="Environment: PCIENIC_QEMU the QEMU binary; PCIENIC_GUEST the guest image's directory (else guest-image/build.sh "
-               "builds it); PCIENIC_BUILD the build folder whose tools and test programs the guest gets; PCIENIC_ACCEL kvm, tcg "
-               "or auto; PCIENIC_CACHE the cache.")
+               "builds it); PCIENIC_BUILD the build folder; PCIENIC_ACCEL kvm, tcg or auto; PCIENIC_CACHE the cache.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     guest = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -45,7 +44,9 @@ def parser():
     guest.add_argument("--no-bind", action="store_true", help="leave the devices without a driver instead of binding vfio-pci")
     guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable; repeatable")
     guest.add_argument("--trace", action="append", default=[], metavar="PATTERN", help="QEMU trace events to log in qemu.log")
-    guest.add_argument("--build", default=os.environ.get("PCIENIC_BUILD"), metavar="DIR", help="the build folder")
+    guest.add_argument("--build", default=products.default_folder(), metavar="DIR",
+                       help=f"the build folder: its tools/pcienic-* go to /usr/bin, its guest-tests/* to {products.TESTS_DIRECTORY} "
+                            "(default: $PCIENIC_BUILD, else build/ in the checkout)")
     guest.add_argument("--qemu-binary", metavar="FILE", help="the QEMU to use")
     guest.add_argument("--print-cmd", action="store_true", help="print QEMU's command line on standard error, and keep the logs")
     guest.add_argument("--timeout", type=float, metavar="S", help="end the guest after S seconds")
@@ -157,7 +158,8 @@ def run(options):
     limits = watchdogs.Limits()
     with LogDirectory(options.log_dir, options.print_cmd) as log_dir:
         overlay = initramfs.Overlay()
-        initramfs.add_build_products(overlay, options.build, with_tests=True)
+        products.add_tools(overlay, options.build)
+        products.add_tests(overlay, options.build)
         boot = Boot(options, log_dir)
         line = boot.command_line(options.command, overlay)
         limits = limits.scaled(boot.factor)
@@ -178,7 +180,8 @@ def shell(options):
     size = shutil.get_terminal_size()
     with LogDirectory(options.log_dir, options.print_cmd) as log_dir:
         overlay = initramfs.Overlay()
-        initramfs.add_build_products(overlay, options.build, with_tests=True)
+        products.add_tools(overlay, options.build)
+        products.add_tests(overlay, options.build)
         boot = Boot(options, log_dir, interactive=True)
         options.env.insert(0, f"TERM={os.environ.get('TERM', 'vt100')}")
         login = f"stty sane rows {size.lines} cols {size.columns}; exec sh -l"
@@ -202,9 +205,9 @@ def run_suite(options):
             raise errors.UsageError(f"--program {program}: there is no such program; build it first")
     with LogDirectory(options.log_dir, True) as log_dir:
         overlay = initramfs.Overlay()
-        initramfs.add_build_products(overlay, options.build, with_tests=False)
+        products.add_tools(overlay, options.build)
         for program in options.program:
-            overlay.add_file(f"{suite.GUEST_DIRECTORY}/{pathlib.Path(program).name}", program)
+            products.add_test(overlay, program, options.build)
         boot = Boot(options, log_dir)
         line = boot.command_line(suite.guest_command(options.program, options.filter), overlay)
         limits = watchdogs.SUITE_LIMITS.scaled(boot.factor)

@@ -111,21 +111,6 @@ def run_script(settings, environment, command):
     return os.fsencode("\n".join(lines) + "\n")
 
 
-def add_build_products(overlay, build, with_tests):
-    """The project's tools go to /usr/bin, its guest test programs to /usr/libexec/pcienic-tests."""
-    if not build:
-        return
-    build = pathlib.Path(build)
-    for pattern in ("tools/pcienic-*", "tools/*/pcienic-*"):
-        for program in sorted(build.glob(pattern)):
-            if program.is_file() and os.access(program, os.X_OK) and is_elf(program):
-                overlay.add_file(f"/usr/bin/{program.name}", program)
-    if with_tests:
-        for program in sorted(build.glob("guest-tests/*")):
-            if program.is_file() and os.access(program, os.X_OK) and is_elf(program):
-                overlay.add_file(f"/usr/libexec/pcienic-tests/{program.name}", program)
-
-
 def write_initrd(path, base, overlay):
     """The kernel unpacks archives that follow one another, each at a multiple of four bytes."""
     try:

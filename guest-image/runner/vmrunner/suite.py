@@ -7,13 +7,13 @@ import subprocess
 
 from .errors import UsageError
 from .machine import LOG_NAMES
+from .products import TESTS_DIRECTORY
 
-GUEST_DIRECTORY = "/usr/libexec/pcienic-tests"
 RUN_SUITE = "/usr/libexec/pcienic-guest/run-suite"
 
 
 def guest_command(programs, case_filter):
-    return [RUN_SUITE, case_filter or "", *(f"{GUEST_DIRECTORY}/{pathlib.Path(p).name}" for p in programs)]
+    return [RUN_SUITE, case_filter or "", *(f"{TESTS_DIRECTORY}/{pathlib.Path(p).name}" for p in programs)]
 
 
 def list_cases(program, case_filter=None):
