@@ -42,6 +42,8 @@ function(pcienic_add_guest_suite NAME)
   foreach(variable IN LISTS A_ENV)
     list(APPEND boot --env=${variable})
   endforeach()
+  set(must_exist ${A_EXPECT_FAILED})
+  list(TRANSFORM must_exist PREPEND --must-exist=)
   set(filter)
   if(A_FILTER)
     set(filter --filter=${A_FILTER})
@@ -61,7 +63,7 @@ function(pcienic_add_guest_suite NAME)
   set_tests_properties(guest.${NAME}.HEALTH PROPERTIES FIXTURES_REQUIRED guest.${NAME} LABELS "guest;${A_LABELS}")
 
   add_custom_command(OUTPUT ${list}
-    COMMAND ${PCIENIC_VMRUN} cases ${programs} ${filter} --output ${list}
+    COMMAND ${PCIENIC_VMRUN} cases ${programs} ${filter} ${must_exist} --output ${list}
     DEPENDS ${A_PROGRAMS} ${PCIENIC_VMRUN} ${PCIENIC_VMRUN_MODULES}
     COMMENT "Listing the cases of guest suite ${NAME}" VERBATIM)
   add_custom_target(guest_suite_${NAME} ALL DEPENDS ${list})
@@ -72,8 +74,6 @@ function(pcienic_add_guest_suite NAME)
 if(EXISTS "@list@")
   file(STRINGS "@list@" cases)
   set(expect_failed "@A_EXPECT_FAILED@")
-  list(APPEND cases ${expect_failed})
-  list(REMOVE_DUPLICATES cases)
   foreach(case IN LISTS cases)
     set(expectation)
     list(FIND expect_failed "${case}" index)

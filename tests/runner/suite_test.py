@@ -97,6 +97,12 @@ class Reports(SuiteTest):
         self.assert_reported("S.In", 0)
         self.assert_reported("S.Out", 77, "not selected by the filter S.In")
 
+    def test_of_what_the_environments_filter_left_out(self):
+        self.environment["PCIENIC_GTEST_FILTER"] = "S.In"
+        self.boot_ok(results(ALPHA, start("S.In"), end("S.In"), ended("alpha")), exited(0), options=("--filter", "S.*"))
+        self.assert_reported("S.Out", 77, "not selected by the filter S.In")
+        self.assertEqual(self.report("S.Out", "--expect-failed")[0], 77)
+
     def test_of_a_filter_that_selects_nothing_here(self):
         self.boot_ok(results(ALPHA, ended("alpha")), exited(0), options=("--filter", "Other.*"))
         self.assert_reported("S.Out", 77, "not selected")

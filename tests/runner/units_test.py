@@ -347,6 +347,14 @@ class Listing(TemporaryDirectory):
         with self.assertRaisesRegex(errors.UsageError, "S.Case is in .*one and in .*two"):
             suite.unique_cases([one, two])
 
+    def test_refuses_to_do_without_a_case_that_must_exist(self):
+        words = ["cases", "--program", self.program("p", "S.\n  Case"), "--output", str(self.directory / "list")]
+        self.assertEqual(cli.main([*words, "--must-exist=S.Case"]), 0)
+        self.assertEqual((self.directory / "list").read_text(), "S.Case\n")
+        with unittest.mock.patch.object(sys, "stderr", io.StringIO()) as said:
+            self.assertEqual(cli.main([*words, "--must-exist=S.Gone"]), 2)
+        self.assertIn("no program has the case S.Gone", said.getvalue())
+
     def test_says_which_program_cannot_be_listed(self):
         with self.assertRaisesRegex(errors.UsageError, "broken .*status 3"):
             suite.list_cases(self.program("broken", "", 3))
