@@ -23,10 +23,7 @@ using uiovfio::InterruptMode;
 
 class AsyncOnSim : public OnSim {
   protected:
-    AsyncOnSim() {
-        driver.enable_interrupts(InterruptMode::msix);
-        put(source.bytes(), 1);
-    }
+    AsyncOnSim() { put(source.bytes(), 1); }
 
     // Until nothing is left to do: a wait that leaves its watch behind would hang here, which the watchdog ends.
     void run() {
@@ -44,6 +41,7 @@ class AsyncOnSim : public OnSim {
         };
     }
 
+    const unsigned enabled = driver.enable_interrupts(InterruptMode::msix);  // before anything follows a vector
     uiovfio::DmaBuffer source = buffer(10000);
     uiovfio::DmaBuffer destination = buffer(10000);
     asio::io_context io;

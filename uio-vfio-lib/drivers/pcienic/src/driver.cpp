@@ -41,7 +41,8 @@ Layout find_layout(uiovfio::Device& device) {
                         .doorbell_offset = config.read32(at(cap::kDoorbellOffsetOffset)),
                         .doorbell_stride = config.read32(at(cap::kDoorbellStrideOffset))};
     if (config.read8(at(cap::kVersionOffset)) != cap::kVersion || config.read8(at(cap::kLengthOffset)) < cap::kSize ||
-        layout.doorbells == 0 || layout.doorbell_offset <= layout.register_offset)
+        layout.doorbells == 0 || layout.doorbell_stride < sizeof(std::uint32_t) ||
+        layout.doorbell_offset <= layout.register_offset)
         throw Error(Errc::bad_layout, object_name(device));
     return layout;
 }
@@ -75,7 +76,7 @@ Driver::Driver(uiovfio::Device& device)
     : device_(device),
       layout_(checked_layout(device)),
       registers_(register_window(device, layout_)),
-      doorbell_(device.bar(layout_.register_bar).window(layout_.doorbell_offset, sizeof(std::uint32_t))),
+      doorbell_(device.bar(layout_.register_bar).window(layout_.doorbell_offset, layout_.doorbell_stride)),
       identity_(identify()) {}
 
 Identity Driver::identify() {
