@@ -4,23 +4,32 @@
 
 configure_build() {
     cd "$checkout"
+    # The preset says where and how, so that an editor and the front door share one build folder.
     cmake --preset default
+}
+
+compile_build() {
+    if [[ ! -f $build/build.ninja ]]; then
+        need_space "$checkout" 1500 "compiling the library, the tools and the tests"
+        step "configuring the build" "configure-$checkout_id" configure_build
+    fi
+    step "compiling $1" "compile-$checkout_id" nice cmake --build "$build" --parallel "$(jobs_wanted)" --target "$@"
 }
 
 # setup_build TARGET...: targets of the build folder; `all` includes the tests in their three flavours.
 setup_build() {
-    if [[ ! -f $build/build.ninja ]]; then
-        need_space "$checkout" 1500 "compiling the library, the tools and the tests"
-        step "configuring the build" configure configure_build
-    fi
-    step "compiling $1" compile nice cmake --build "$build" --parallel "$(jobs_wanted)" --target "$@"
+    with_lock "build-$checkout_id" "$build" compile_build "$@"
+    export PCIENIC_BUILD=$build
 }
 
-build_guest() { "$checkout/guest-image/build.sh" "$cache" >"$cache/tmp/guest-directory.$$"; }
+run_guest_builder() { "$checkout/guest-image/build.sh" "$cache" >"$1"; }
 
 setup_guest() {
-    local answer=$cache/tmp/guest-directory.$$
-    step "building the guest" guest build_guest
+    local answer
+    answer=$(mktemp "$cache/tmp/guest.XXXXXX")
+    # It locks the cache itself: the runner calls it, too, for another kernel.
+    step "building the guest" guest run_guest_builder "$answer"
+    # Its last line names the image; what it said before is for people.
     PCIENIC_GUEST=$(tail -n 1 "$answer")
     rm -f -- "$answer"
     [[ -d $PCIENIC_GUEST ]] || die "guest-image/build.sh named no directory" "see $cache/logs/guest.log"

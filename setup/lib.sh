@@ -56,13 +56,14 @@ need_space() {
         "make room there, or set PCIENIC_CACHE to a directory on a larger disk (./pcienic clean removes what pcienic made)"
 }
 
-# with_lock NAME COMMAND...: two checkouts share one cache, and must not build the same thing at once.
+# with_lock NAME WHAT COMMAND...: checkouts share one cache, and two commands one build folder; neither may build the same
+# thing at once.
 with_lock() {
-    local name=$1 lock
-    shift
+    local name=$1 what=$2 lock
+    shift 2
     exec {lock}>"$cache/$name.lock"
     if ! flock --nonblock "$lock"; then
-        say "waiting for another pcienic that is at work on $name"
+        say "waiting for another pcienic that is at work on $what"
         flock "$lock"
     fi
     "$@"

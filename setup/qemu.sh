@@ -210,6 +210,6 @@ setup_qemu() {
     distribution=$(os_release NAME)
     distribution=${distribution%% *}
     suite=$(os_release VERSION_CODENAME)
-    with_lock qemu build_qemu
+    with_lock qemu QEMU build_qemu
     export PCIENIC_QEMU=$qemu_directory/qemu-system-x86_64
 }

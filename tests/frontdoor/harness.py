@@ -56,7 +56,8 @@ class FrontDoorCase(unittest.TestCase):
 
     def shell(self, script, *arguments, fakes=None, **variables):
         """Runs SCRIPT in a bash that has sourced the set-up, as ./pcienic does."""
-        prologue = (f'set -euo pipefail; checkout={self.checkout}; cache={self.cache}; mkdir -p "$cache"; '
+        prologue = (f'set -euo pipefail; checkout={self.checkout}; build=$checkout/build; checkout_id=1; '
+                    f'cache={self.cache}; mkdir -p "$cache"; '
                     'for part in lib packages qemu build; do . "$checkout/setup/$part.sh"; done; use_plain_environment; ')
         return subprocess.run(["bash", "-c", prologue + script, "bash", *map(str, arguments)], text=True, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

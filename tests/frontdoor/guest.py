@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The verbs that hand over to the guest's runner or to ctest, with small stand-ins for what they hand over to."""
+
+import json
+import xml.etree.ElementTree
+
+import harness
+from harness import ALL_INSTALLED
+
+# Builds nothing, and answers as the real one does: talk first, the image's directory last.
+BUILD_SH = """#!/bin/bash
+# SPDX-License-Identifier: MIT
+echo built >>"$1/guest-built.log"
+[[ ! -e $1/refuse ]] || { echo "guest image: no kernel" >&2; exit 1; }
+mkdir -p "$1/guest-1"
+echo "some talk"
+echo "$1/guest-1"
+"""
+VMRUN = """#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+import json, os, sys
+print(json.dumps({"arguments": sys.argv[1:], "qemu": os.environ["PCIENIC_QEMU"], "guest": os.environ["PCIENIC_GUEST"]}))
+sys.exit(7 if "fail" in sys.argv else 0)
+"""
+CMAKE = """# SPDX-License-Identifier: MIT
+cmake_minimum_required(VERSION 3.25)
+project(small NONE)
+enable_testing()
+add_custom_target(everything ALL COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/all-was-built)
+add_subdirectory(tools)
+add_test(NAME unit.good COMMAND ${CMAKE_COMMAND} -E true)
+add_test(NAME guest.bad COMMAND ${CMAKE_COMMAND} -E false)
+"""
+TOOLS = """# SPDX-License-Identifier: MIT
+add_custom_target(tool ALL COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/tools-were-built)
+"""
+
+
+class HandOver(harness.FrontDoorCase):
+
+    def setUp(self):
+        super().setUp()
+        self.tree = self.work / "qemu"
+        harness.make_qemu_tree(self.tree)
+        self.put("guest-image/build.sh", BUILD_SH, 0o755)
+        self.put("guest-image/runner/vmrun", VMRUN, 0o755)
+        self.put("CMakeLists.txt", CMAKE)
+        self.put("tools/CMakeLists.txt", TOOLS)
+
+    def put(self, name, text, mode=0o644):
+        path = self.checkout / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+
+    def verb(self, *arguments):
+        return self.pcienic(*arguments, fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(self.tree))
+
+    def handed_over(self, result):
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_run_passes_its_arguments_word_for_word(self):
+        arguments = ["--device", "edu", "--qemu", "-m 1G", "--put", "a b:/c d", "--no-bind", "--", "sh", "-c", "echo $HOME '*'"]
+        self.assertEqual(self.handed_over(self.verb("run", *arguments))["arguments"], ["run", *arguments])
+
+    def test_run_exits_with_the_runners_status(self):
+        self.assertEqual(self.verb("run", "--", "fail").returncode, 7)
+
+    def test_runner_finds_qemu_and_the_guest(self):
+        told = self.handed_over(self.verb("run", "--", "true"))
+        self.assertTrue(told["qemu"].startswith(str(self.cache)) and told["qemu"].endswith("/qemu-system-x86_64"), told)
+        self.assertEqual(told["guest"], str(self.cache / "guest-1"))
+
+    def test_guests_verbs_compile_the_tools_and_not_the_tests(self):
+        self.handed_over(self.verb("run", "--", "true"))
+        self.assertTrue((self.checkout / "build/tools-were-built").exists())
+        self.assertFalse((self.checkout / "build/all-was-built").exists())
+
+    def test_demo_runs_the_demo(self):
+        self.assertEqual(self.handed_over(self.verb("demo"))["arguments"], ["run", "--", "pcienic-demo"])
+
+    def test_shell_is_the_runners(self):
+        self.assertEqual(self.handed_over(self.verb("shell", "--no-bind"))["arguments"], ["shell", "--no-bind"])
+
+    def test_bench_measures_latency_as_table_and_json(self):
+        command = self.handed_over(self.verb("bench"))["arguments"][-1]
+        self.assertIn("pcienic-irqtest --latency", command)
+        self.assertIn("--json", command)
+
+    def test_second_run_is_silent(self):
+        self.verb("run", "--", "true")
+        self.assertEqual(self.verb("run", "--", "true").stderr, "")
+
+    def test_test_ends_with_ctests_summary_and_status(self):
+        result = self.verb("test")
+        self.assertEqual(result.returncode, 8, result.stderr)
+        self.assertIn("50% tests passed, 1 tests failed out of 2", result.stdout)
+        self.assertTrue((self.checkout / "build/all-was-built").exists())
+        cases = xml.etree.ElementTree.parse(self.checkout / "build/junit.xml").getroot().findall("testcase")
+        self.assertEqual({case.get("name"): case.get("status") for case in cases},
+                         {"unit.good": "run", "guest.bad": "fail"})
+
+    def test_test_passes_its_arguments_to_ctest(self):
+        result = self.verb("test", "-R", "^unit[.]")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("100% tests passed, 0 tests failed out of 1", result.stdout)
+
+    def test_ci_is_test_without_a_terminal(self):
+        self.put(".ci/run", (harness.CHECKOUT / ".ci/run").read_text(encoding="utf-8"), 0o755)
+        script = f'cd / && exec "{self.checkout}/.ci/run" -N'
+        result = self.shell(script, fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(self.tree), CI="true")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("Total Tests: 2", result.stdout)
+
+    def test_guest_that_cannot_be_built_is_explained(self):
+        self.cache.mkdir()
+        (self.cache / "refuse").write_text("", encoding="utf-8")
+        self.assert_failed(self.verb("run", "--", "true"), says=["guest image: no kernel", "logs/guest.log"])
+        (self.cache / "refuse").unlink()
+        self.handed_over(self.verb("run", "--", "true"))
+
+    def test_setup_does_everything_and_names_it(self):
+        result = self.verb("setup")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, r"(?s)QEMU: .*guest: .*build: ")
+        self.assertTrue((self.checkout / "build/all-was-built").exists())
+
+
+if __name__ == "__main__":
+    harness.main()
