@@ -313,11 +313,7 @@ std::string transmit_margin(unsigned code) {
     return code <= 5 ? "200-400mV(full-swing)/100-200mV(half-swing)" : "Unknown";
 }
 
-std::string compliance_preset(unsigned target_speed, unsigned code) {
-    if (target_speed == 2) {
-        constexpr const char* kLevels[] = {"-6dB", "-3.5dB"};
-        return choose(kLevels, code, "Unknown");
-    }
+std::string compliance_preset(unsigned code) {
     constexpr const char* kPresets[] = {"-6dB de-emphasis, 0dB preshoot",     "-3.5dB de-emphasis, 0dB preshoot",
                                         "-4.4dB de-emphasis, 0dB preshoot",   "-2.5dB de-emphasis, 0dB preshoot",
                                         "0dB de-emphasis, 0dB preshoot",      "0dB de-emphasis, 1.9dB preshoot",
@@ -352,7 +348,7 @@ void link_control2(const Express& e, std::uint32_t cap) {
         .text("TransmitMargin", transmit_margin(PCI_EXP_LNKCTL2_MARGIN(control)), " Transmit Margin: ", ",")
         .flags(control, {{"EnterModifiedCompliance", PCI_EXP_LNKCTL2_MOD_CMPLNC},
                          {"ComplianceSOS", PCI_EXP_LNKCTL2_CMPLNC_SOS}});
-    lnkctl2.row().text("CompliancePreset", compliance_preset(target_speed, PCI_EXP_LNKCTL2_COM_DEEMPHASIS(control)),
+    lnkctl2.row().text("CompliancePreset", compliance_preset(PCI_EXP_LNKCTL2_COM_DEEMPHASIS(control)),
                        " Compliance Preset/De-emphasis: ");
 }
 
