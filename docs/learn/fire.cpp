@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// Chapters 03 and 04: rings the doorbell once for every vector, and shows which eventfd woke up.
+//
+//     ./pcienic run --device pcienic-msi --put build/learn/fire -- ./fire
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <string>
+
+#include "uiovfio/uiovfio.hpp"
+
+int main() try {
+    const char* address = std::getenv("PCIENIC_BDF");
+    auto device = uiovfio::Device::open(uiovfio::Bdf::parse(address != nullptr ? address : ""));
+    auto& interrupts = device.interrupts();
+    const auto mode = interrupts.available(uiovfio::InterruptMode::msix) > 0 ? uiovfio::InterruptMode::msix
+                                                                             : uiovfio::InterruptMode::msi;
+    const unsigned vectors = interrupts.available(mode);
+    interrupts.enable(mode, vectors);  // first the driver is ready, then the device may fire
+
+    const auto registers = device.bar(0).map();
+    for (std::uint32_t vector = 0; vector < vectors; ++vector) {
+        registers.store<std::uint32_t>(0x0, vector);
+        const std::uint64_t count = interrupts.wait(vector, std::chrono::minutes{1});
+        std::printf("doorbell %u: vector %u fired %llu time(s)", vector, vector,
+                    static_cast<unsigned long long>(count));
+        for (unsigned other = 0; other < vectors; ++other) {
+            if (interrupts.try_take(other) != 0) {
+                std::printf(", and so did vector %u", other);
+            }
+        }
+        std::printf("\n");
+    }
+
+    std::puts("\n/proc/interrupts:");
+    std::ifstream file("/proc/interrupts");
+    for (std::string line; std::getline(file, line);) {
+        if (line.find(to_string(device.bdf())) != std::string::npos) {
+            std::puts(line.c_str());
+        }
+    }
+} catch (const std::exception& error) {
+    std::fprintf(stderr, "fire: %s\n", error.what());
+    return 1;
+}
