@@ -87,7 +87,7 @@ stop_step() {
     [[ -z $step_child ]] || kill -TERM -- "-$step_child" 2>/dev/null || true
 }
 trap stop_step EXIT
-trap 'exit 130' INT
+trap 'echo >&2; exit 130' INT
 trap 'exit 143' TERM HUP
 
 # step LABEL LOG COMMAND...
@@ -95,7 +95,7 @@ trap 'exit 143' TERM HUP
 # shows where it is and for how long: one live line on a terminal, a line every 20 seconds elsewhere. When COMMAND fails,
 # shows the end of the log, what that means where we know, and ends the program.
 step() {
-    local label=$1 log="$cache/logs/$2.log" status=0 began=$SECONDS shown=0 elapsed live=0 width=100
+    local label=$1 log="$cache/logs/$2.log" status=0 began=$SECONDS shown=0 elapsed live=0 width=100 line
     shift 2
     if [[ -t 2 ]]; then
         live=1
@@ -110,8 +110,8 @@ step() {
     while kill -0 "$step_child" 2>/dev/null; do
         sleep 0.1
         elapsed=$((SECONDS - began))
-        if ((live && elapsed >= 1)); then
-            local line
+        if ((live && elapsed > shown)); then
+            shown=$elapsed
             line="$label: $(human_seconds "$elapsed"), $(log_position "$log")"
             printf '\r\033[K%s' "${line:0:width-1}" >&2
         elif ((!live && elapsed >= 2 && (shown == 0 || elapsed - shown >= 20))); then
