@@ -29,10 +29,11 @@ def kvm_obstacle(machine, binary, kernel, cpuinfo="/proc/cpuinfo", device="/dev/
 def _trial_obstacle(machine, binary, kernel):
     with tempfile.TemporaryDirectory(prefix="pcienic-kvm-") as directory:
         console = pathlib.Path(directory) / "console"
-        words = [binary, *(word for path in machine.firmware for word in ("-L", path)), "-nodefaults", "-no-user-config",
-                 "-display", "none", "-no-reboot", "-m", "256M", "-accel", "kvm", *machine.arguments, "-kernel", kernel,
-                 "-append", "console=ttyS0 earlyprintk=serial panic=-1", "-serial", f"file:{console}"]
-        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as qemu:
+        words = [binary, *(word for path in machine.firmware for word in ("-L", path)), "-nodefaults",
+                 "-no-user-config", "-display", "none", "-no-reboot", "-m", "256M", "-accel", "kvm", *machine.arguments,
+                 "-kernel", kernel, "-append", f"console={machine.console} panic=-1", "-serial", f"file:{console}"]
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) as qemu:
             try:
                 deadline = time.monotonic() + PROBE_SECONDS
                 while time.monotonic() < deadline:

@@ -27,45 +27,56 @@ def say(message):
 
 def parser():
     top = argparse.ArgumentParser(
-        prog="vmrun", allow_abbrev=False, description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
-        epilog="Environment: PCIENIC_QEMU the QEMU binary; PCIENIC_GUEST the guest image's directory (else guest-image/build.sh "
-               "builds it); PCIENIC_BUILD the build folder; PCIENIC_ACCEL kvm, tcg or auto; PCIENIC_CACHE the cache.")
+        prog="vmrun", allow_abbrev=False,
+        description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
+        epilog="Environment: PCIENIC_QEMU the QEMU binary; PCIENIC_GUEST the guest image's directory "
+               "(else guest-image/build.sh builds it); PCIENIC_BUILD the build folder; PCIENIC_ACCEL kvm, tcg or auto; "
+               "PCIENIC_CACHE the cache.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     guest = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     guest.add_argument("--device", action="append", metavar="D",
-                       help=f"a PCI device as QEMU names it, NAME[,PROPERTY=VALUE...]; repeatable; '{NO_DEVICE}' for none "
-                            f"(default: {DEFAULT_DEVICE})")
-    guest.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument for QEMU; repeatable")
+                       help="a PCI device as QEMU names it, NAME[,PROPERTY=VALUE...]; repeatable; "
+                            f"'{NO_DEVICE}' for none (default: {DEFAULT_DEVICE})")
+    guest.add_argument("--qemu", action="append", default=[], metavar="ARG",
+                       help="one more argument for QEMU; repeatable")
     guest.add_argument("--put", action="append", default=[], metavar="FILE[:DEST]",
-                       help="copy a file or a folder into the guest (default DEST: /root/, where the command starts); repeatable")
+                       help="copy a file or a folder into the guest; repeatable "
+                            "(default DEST: /root/, where the command starts)")
     guest.add_argument("--kernel", metavar="K", help="the guest's kernel: cloud (default) or amd64")
     guest.add_argument("--arch", default="x86_64", metavar="A", help="the guest's architecture (x86_64)")
-    guest.add_argument("--no-bind", action="store_true", help="leave the devices without a driver instead of binding vfio-pci")
-    guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable; repeatable")
-    guest.add_argument("--trace", action="append", default=[], metavar="PATTERN", help="QEMU trace events to log in qemu.log")
+    guest.add_argument("--no-bind", action="store_true",
+                       help="leave the devices without a driver instead of binding vfio-pci")
+    guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",
+                       help="an environment variable; repeatable")
+    guest.add_argument("--trace", action="append", default=[], metavar="PATTERN",
+                       help="QEMU trace events to log in qemu.log")
     guest.add_argument("--build", default=products.default_folder(), metavar="DIR",
-                       help=f"the build folder: its tools/pcienic-* go to /usr/bin, its guest-tests/* to {products.TESTS_DIRECTORY} "
-                            "(default: $PCIENIC_BUILD, else build/ in the checkout)")
+                       help="the build folder: its tools/pcienic-* go to /usr/bin, its guest-tests/* to "
+                            f"{products.TESTS_DIRECTORY} (default: $PCIENIC_BUILD, else build/ in the checkout)")
     guest.add_argument("--qemu-binary", metavar="FILE", help="the QEMU to use")
-    guest.add_argument("--print-cmd", action="store_true", help="print QEMU's command line on standard error, and keep the logs")
+    guest.add_argument("--print-cmd", action="store_true",
+                       help="print QEMU's command line on standard error, and keep the logs")
     guest.add_argument("--timeout", type=float, metavar="S", help="end the guest after S seconds")
 
     run = verbs.add_parser("run", parents=[guest], help="run a command in the guest, as root; exits with its status",
-                           description="Runs CMD in the guest and exits with its status; 125 when the guest itself died.")
+                           description="Runs CMD in the guest and exits with its status; "
+                                       "125 when the guest itself died.")
     run.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
     run.usage = "vmrun run [OPTION]... -- CMD [ARG]..."
 
     shell = verbs.add_parser("shell", parents=[guest], help="the same guest, interactive")
     shell.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
 
-    suites = verbs.add_parser("suite", parents=[guest], help="run GoogleTest programs in one boot and keep their results")
+    suites = verbs.add_parser("suite", parents=[guest],
+                              help="run GoogleTest programs in one boot and keep their results")
     suites.add_argument("--name", required=True)
     suites.add_argument("--program", action="append", required=True, metavar="FILE")
     suites.add_argument("--filter", help="a GoogleTest filter; $PCIENIC_GTEST_FILTER replaces it")
     suites.add_argument("--log-dir", required=True, metavar="DIR")
 
-    report = verbs.add_parser("report", help="what a suite's logs say about one case: exit 0 passed, 1 failed, 77 skipped")
+    report = verbs.add_parser("report",
+                              help="what a suite's logs say about one case: exit 0 passed, 1 failed, 77 skipped")
     report.add_argument("--log-dir", required=True, metavar="DIR")
     report.add_argument("--case", required=True, metavar="SUITE.CASE")
     report.add_argument("--expect-failed", action="store_true",
@@ -77,7 +88,8 @@ def parser():
     cases = verbs.add_parser("cases", help="list the cases of GoogleTest programs (for cmake/GuestSuite.cmake)")
     cases.add_argument("--program", action="append", required=True, metavar="FILE")
     cases.add_argument("--filter", help="a GoogleTest filter")
-    cases.add_argument("--must-exist", action="append", default=[], metavar="CASE", help="fail if there is no such case")
+    cases.add_argument("--must-exist", action="append", default=[], metavar="CASE",
+                       help="fail if there is no such case")
     cases.add_argument("--output", required=True, metavar="FILE")
     return top
 
@@ -120,8 +132,8 @@ class Boot:
         socket = self.log_dir / "qmp.sock"
         if len(os.fsencode(socket)) > UNIX_PATH_MAX:
             socket = pathlib.Path(tempfile.gettempdir()) / f"pcienic-{os.getpid()}.qmp"
-        line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(self.log_dir), str(socket),
-                                   placements, options.qemu, options.trace, self._interactive)
+        line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(self.log_dir),
+                                   str(socket), placements, options.qemu, options.trace, self._interactive)
         if options.print_cmd:
             print(line, file=sys.stderr, flush=True)
         return line
@@ -136,7 +148,7 @@ def forward(descriptor):
 
 
 class LogDirectory:
-    """Where a run's logs go: the given folder, or a temporary one that stays only where somebody will want to read it."""
+    """Where a run's logs go: the given folder, or a temporary one that stays where somebody will want to read it."""
 
     def __init__(self, given, keep):
         self._temporary = given is None
@@ -189,7 +201,8 @@ def shell(options):
         line = boot.command_line(["sh", "-c", login], overlay)
         say("starting the guest; leave it with `exit`")
         try:
-            with vm.VirtualMachine(line, watchdogs.Watchdogs(watchdogs.Limits(boot=None, total=options.timeout))) as guest:
+            limits = watchdogs.Limits(boot=None, total=options.timeout)
+            with vm.VirtualMachine(line, watchdogs.Watchdogs(limits)) as guest:
                 outcome = guest.follow()
         finally:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
@@ -219,7 +232,8 @@ def run_suite(options):
         with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2)) as guest:
             outcome = guest.follow()
         suite.save_outcome(log_dir, outcome, case_filter, options.program, options.trace)
-        say(f"suite {options.name}: {len(outcome.of_type('end'))} cases in {time.monotonic() - began:.1f} s; logs in {log_dir}")
+        took = time.monotonic() - began
+        say(f"suite {options.name}: {len(outcome.of_type('end'))} cases in {took:.1f} s; logs in {log_dir}")
         if not outcome.of_type("start"):
             if failed := outcome.of_type("error"):
                 raise errors.GuestDied(f"the guest could not be prepared: {failed[0].get('message')}")
@@ -304,6 +318,7 @@ def main(arguments=None):
     except BrokenPipeError:
         return errors.EXIT_SIGNAL + signal.SIGPIPE
     except OSError as error:
-        remedy = "; make room, or point TMPDIR and PCIENIC_CACHE to a larger disk" if error.errno == errno.ENOSPC else ""
+        full = error.errno == errno.ENOSPC
+        remedy = "; make room, or point TMPDIR and PCIENIC_CACHE to a larger disk" if full else ""
         say(f"{error.filename or 'the host'}: {error.strerror}{remedy}")
         return errors.EXIT_GUEST_DIED

@@ -57,8 +57,8 @@ class Overlay:
         if not programs:
             return
         # "FILE:" heads each file's part only where there are several.
-        listing = subprocess.run(["ldd", *(str(p.resolve()) for p in programs), "/bin/sh"], capture_output=True, text=True,
-                                 check=False, env={**os.environ, "LC_ALL": "C"}).stdout
+        listing = subprocess.run(["ldd", *(str(p.resolve()) for p in programs), "/bin/sh"], capture_output=True,
+                                 text=True, check=False, env={**os.environ, "LC_ALL": "C"}).stdout
         program = None
         for line in listing.splitlines():
             if not line[:1].isspace():
@@ -104,7 +104,7 @@ def is_elf(path):
 
 
 def run_script(settings, environment, command):
-    """/etc/pcienic/run, which init sources. Each word is quoted whole, so that it reaches the command as it was given."""
+    """/etc/pcienic/run, which init sources. Each word is quoted whole, so it reaches the command as it was given."""
     lines = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines.append("set -- " + " ".join(shlex.quote(word) for word in command))

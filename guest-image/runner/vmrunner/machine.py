@@ -22,6 +22,11 @@ class Machine:
     root_bus: str
     root_bus_prefix: str  # sysfs's name of a root bus slot, without the slot
 
+    @property
+    def console(self):
+        """The first port, as the kernel's command line names it."""
+        return self.ports[0].removeprefix("/dev/")
+
 
 MACHINES = {
     "x86_64": Machine(
@@ -73,7 +78,8 @@ def place_devices(specs, machine, device_types):
     """Gives each device of --device a place of its own, so that each is alone in its IOMMU group and the guest can
     tell which is which: a PCI Express device behind its own root port, a conventional one on the root bus."""
     if len(specs) > LAST_SLOT - FIRST_SLOT + 1:
-        raise UsageError(f"{len(specs)} devices are more than the {LAST_SLOT - FIRST_SLOT + 1} that the guest has room for")
+        room = LAST_SLOT - FIRST_SLOT + 1
+        raise UsageError(f"{len(specs)} devices are more than the {room} that the guest has room for")
     placements = []
     for index, spec in enumerate(specs):
         name, *properties = spec.split(",")
@@ -90,8 +96,10 @@ def place_devices(specs, machine, device_types):
         slot = FIRST_SLOT + index
         identity = [] if any(item.startswith("id=") for item in properties) else [f"id=dev{index}"]
         if express:
-            port = f"pcie-root-port,id=port{index},bus={machine.root_bus},addr={slot:#x},chassis={index + 1},slot={index + 1}"
-            arguments = ("-device", port, "-device", ",".join([name, *identity, f"bus=port{index}", *properties]))
+            port = ["pcie-root-port", f"id=port{index}", f"bus={machine.root_bus}", f"addr={slot:#x}",
+                    f"chassis={index + 1}", f"slot={index + 1}"]
+            device = [name, *identity, f"bus=port{index}", *properties]
+            arguments = ("-device", ",".join(port), "-device", ",".join(device))
         else:
             where = [f"bus={machine.root_bus}", f"addr={slot:#x}"]
             arguments = ("-device", ",".join([name, *identity, *where, *properties]))
@@ -129,7 +137,7 @@ class CommandLine:
         words += ["-accel", "tcg,thread=multi" if self.accelerator == "tcg" else self.accelerator]
         words += machine.arguments
         words += ["-kernel", self.kernel, "-initrd", self.initrd, "-append",
-                  f"console={machine.ports[0].removeprefix('/dev/')} {COMMON_KERNEL_ARGUMENTS} {machine.kernel_arguments}"]
+                  f"console={machine.console} {COMMON_KERNEL_ARGUMENTS} {machine.kernel_arguments}"]
         for name, device in zip(("console", "results", "stdout", "stderr"), machine.serial_devices):
             log = escape(f"{self.log_dir}/{LOG_NAMES[name]}")
             if name == "console" and self.interactive:

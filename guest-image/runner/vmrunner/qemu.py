@@ -70,5 +70,5 @@ class DeviceTypes:
         return {item["name"] for item in qmp.execute("qom-list-types", implements=interface, abstract=False)}
 
     def express(self, name):
-        """True for a PCI Express device (also one that can be either), False for a conventional one, None for neither."""
+        """True for a PCI Express device, and for one that can be either; False for a conventional one; else None."""
         return name in self._express if name in self.names else None

@@ -38,7 +38,8 @@ def unique_cases(programs, case_filter=None):
     for program in programs:
         for case in list_cases(program, case_filter):
             if case in owners:
-                raise UsageError(f"{case} is in {owners[case]} and in {program}: within a suite a case's name must be its own")
+                raise UsageError(f"{case} is in {owners[case]} and in {program}: "
+                                 "within a suite a case's name must be its own")
             owners[case] = program
     return list(owners)
 

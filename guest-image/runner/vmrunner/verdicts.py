@@ -60,7 +60,8 @@ class SuiteLog:
         try:
             self.outcome = json.loads(self._text("outcome"))
         except (FileNotFoundError, ValueError):
-            raise UsageError(f"{log_dir} has no finished run: the suite's BOOT test has not run, or was killed") from None
+            raise UsageError(f"{log_dir} has no finished run: "
+                             "the suite's BOOT test has not run, or was killed") from None
         self.cases = {}
         self.program_status = {}
         self.exit_record = None
@@ -91,7 +92,8 @@ class SuiteLog:
         self.console = console_lines(log_dir)
         self.output = self._text("stdout").splitlines()
         self.errors = self._text("stderr").splitlines()
-        self.qemu = [line for line in self._text("qemu").splitlines() + self._text("qemu_stderr").splitlines() if line.strip()]
+        said_by_qemu = self._text("qemu").splitlines() + self._text("qemu_stderr").splitlines()
+        self.qemu = [line for line in said_by_qemu if line.strip()]
 
     def _text(self, name):
         try:
@@ -136,12 +138,15 @@ def case_verdict(log, name):
             return EXIT_SKIPPED, f"not selected by the filter {log.outcome['filter']}"
         if lost:
             return EXIT_FAILED, f"NOT RUN: the virtual machine was lost before it: {lost}"
-        stopped = [f"{other.program} ended in the middle of {other.name}" for other in log.cases.values() if not other.finished]
-        stopped += [f"{program} ended with status {status}" for program, status in log.program_status.items() if status not in (0, 1)]
+        stopped = [f"{other.program} ended in the middle of {other.name}"
+                   for other in log.cases.values() if not other.finished]
+        stopped += [f"{program} ended with status {status}"
+                    for program, status in log.program_status.items() if status not in (0, 1)]
         return EXIT_FAILED, "NOT RUN: " + (", ".join(stopped) or "no program of the suite started it")
     if not case.finished:
         if case.program in log.program_status:
-            return EXIT_FAILED, f"CRASHED: {case.program} ended with status {log.program_status[case.program]} in the middle of it"
+            ended = log.program_status[case.program]
+            return EXIT_FAILED, f"CRASHED: {case.program} ended with status {ended} in the middle of it"
         return EXIT_FAILED, f"LOST: the virtual machine was lost in the middle of it: {lost or 'no end record'}"
     if case.status == "skipped":
         return EXIT_SKIPPED, "skipped"
@@ -202,12 +207,15 @@ def _qemu_complaints(log):
     faults_announced = any(kind == "dmar" for case in log.cases.values() for kind, _ in case.expects)
     counts = collections.Counter()
     for line in log.qemu:
-        if _is_trace(line, log.outcome["trace"]) or HARMLESS_QEMU.search(line) or any(re.search(pattern, line) for pattern in expected):
+        if _is_trace(line, log.outcome["trace"]) or HARMLESS_QEMU.search(line):
+            continue
+        if any(re.search(pattern, line) for pattern in expected):
             continue
         if faults_announced and REFUSED_BY_IOMMU.search(line):
             continue
         counts[line] += 1
-    return [f"QEMU, announced by no test: {line}" + (f" ({count} times)" if count > 1 else "") for line, count in counts.items()]
+    return [f"QEMU, announced by no test: {line}" + (f" ({count} times)" if count > 1 else "")
+            for line, count in counts.items()]
 
 
 def _is_trace(line, patterns):
