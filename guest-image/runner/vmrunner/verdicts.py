@@ -35,7 +35,7 @@ SANITIZER_REPORT = re.compile(r"ERROR: (Address|Leak|Memory)Sanitizer|WARNING: T
 # What QEMU itself says when its IOMMU refuses an access, beside the fault that the guest's kernel logs: its model
 # reports each kind of failed translation once, and the access goes to a region without a name.
 REFUSED_BY_IOMMU = re.compile(r"\bvtd_|fault is not recorded|region '\(null\)', reason: rejected")
-HARMLESS_QEMU = re.compile(r"warning: TCG doesn't support requested feature")
+HARMLESS_QEMU = re.compile(r"warning: (TCG|host) doesn't support requested feature")
 # --trace writes into the same log: EVENT ARGUMENTS, which QEMU 7 prefixes with PROCESS@TIME.
 TRACE_LINE = re.compile(r"^(?:\d+@\d+\.\d+:)?([A-Za-z0-9_]+) ")
 TAINT_WARNED, TAINT_DIED, TAINT_LOCKUP = 1 << 9, 1 << 7, 1 << 14
