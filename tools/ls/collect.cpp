@@ -45,7 +45,9 @@ Binding binding_of(const ScannedFunction& scanned) {
         binding.group_members.push_back(
             fmt::format("{} ({})", uiovfio::to_string(member), other.driver.empty() ? "no driver" : other.driver));
     }
-    if (const auto obstacle = uiovfio::why_not_vfio(function, root)) {
+    if (scanned.function.header_type != 0) {
+        binding.vfio = "no: vfio-pci takes no bridges: look at the functions behind it";
+    } else if (const auto obstacle = uiovfio::why_not_vfio(function, root)) {
         binding.vfio = fmt::format("no: {}: {}: {}", obstacle->object, obstacle->what_was_wrong, obstacle->remedy);
     } else {
         binding.vfio_usable = true;

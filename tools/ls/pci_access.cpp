@@ -44,7 +44,7 @@ __attribute__((format(printf, 1, 2))) void on_warning(char* format, ...) {
 // libpci's interfaces take char* where they only read.
 char* mutable_text(const std::string& text) { return const_cast<char*>(text.c_str()); }
 
-std::string dump_path(const std::string& file) { return file == "-" ? "/dev/stdin" : file; }
+std::string dump_path(const std::string& file) { return file == "-" ? "/proc/self/fd/0" : file; }
 
 ConfigImage read_config(pci_dev* device, bool whole) {
     // A read fails as a whole, so ask for the parts that may be refused or missing one after the other.

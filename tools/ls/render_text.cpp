@@ -73,9 +73,11 @@ void region_line(std::ostream& out, const Region& region, int verbosity) {
 void system_lines(std::ostream& out, const Binding& binding) {
     if (!binding.driver.empty()) fmt::print(out, "\tKernel driver in use: {}\n", binding.driver);
     if (!binding.modules.empty()) fmt::print(out, "\tKernel modules: {}\n", fmt::join(binding.modules, ", "));
-    if (!binding.group_members.empty())
-        fmt::print(out, "\tIOMMU group {} also holds: {}\n", binding.iommu_group,
-                   fmt::join(binding.group_members, ", "));
+    if (!binding.iommu_group.empty())
+        fmt::print(out, "\tIOMMU group {}: {}\n", binding.iommu_group,
+                   binding.group_members.empty()
+                       ? "nothing else in it"
+                       : fmt::format("also {}", fmt::join(binding.group_members, ", ")));
     fmt::print(out, "\tVFIO: {}\n", binding.vfio);
 }
 
