@@ -42,8 +42,7 @@ constexpr std::string_view kNotes =
 class Parser {
   public:
     Parser(GlobalOptions& options, cli::Output& output) {
-        cli::dress(app_, kName, kExamples, "pcienic-ls(1), pcienic-irqtest(1), pcienic-ctl(1)");
-        app_.footer(fmt::format("{}\n\n{}", kNotes, app_.get_footer()));
+        cli::dress(app_, kName, kExamples, "pcienic-ls(1), pcienic-irqtest(1)");
         app_.description("Reads and writes a PCI device's registers through VFIO, by name, field or offset.");
         app_.allow_extras();
         options.selector.add_options(app_);
@@ -62,6 +61,8 @@ class Parser {
         add_device_operations(app_, chosen_);
         add_dma_operation(app_, chosen_);
         add_run_operation(app_, chosen_);
+        // Commands copy the footer when they are added; the notes are for the tool's own help only.
+        app_.footer(fmt::format("{}\n\n{}", kNotes, app_.get_footer()));
     }
 
     /// Nothing where help or the version was asked for, and shown.

@@ -11,7 +11,7 @@
 
 namespace pcienic::cli {
 
-/// Insertions, deletions and substitutions from one text to the other, case ignored.
+/// Insertions, deletions, substitutions and swaps of neighbours from one text to the other, case ignored.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The known names that are near enough to be meant, nearest first, at most three.

@@ -35,6 +35,8 @@ void dress(CLI::App& app, std::string_view name, std::string_view examples, std:
     app.set_version_flag("--version", fmt::format("{} {}", name, version()), "Show the version");
     const auto formatter = std::make_shared<ExamplesFirst>(std::string{examples});
     formatter->column_width(34);
+    formatter->label("SUBCOMMAND", "COMMAND");
+    formatter->label("SUBCOMMANDS", "COMMANDS");
     app.formatter(formatter);
     app.footer(fmt::format("{}\nSee also: {}", kExitCodesHelp, see_also));
 }

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: MIT
+// pcienic-ctl as its user has it: arguments in, text and exit code out. The device is the one in this process, or there
+// is none and a fake sysfs decides how far the tool gets.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "cli/output.hpp"
+#include "cli/tool.hpp"
+#include "command_line.hpp"
+#include "fake_sysfs.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Json;
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+struct Result {
+    int code;
+    std::string out;
+    std::string err;
+};
+
+class Ctl : public testing::Test {
+  protected:
+    Result run(const std::vector<std::string>& arguments, const std::string& input = {}) {
+        std::ostringstream out;
+        std::ostringstream err;
+        std::istringstream in{input};
+        World world{out, err, in, sysfs_.root()};
+        const int code = ctl::run(arguments, world);
+        return {code, out.str(), err.str()};
+    }
+
+    /// On the device in this process.
+    Result sim(std::vector<std::string> arguments, const std::string& input = {}) {
+        arguments.insert(arguments.begin(), {"--backend", "sim"});
+        return run(arguments, input);
+    }
+
+    /// What succeeded, as text.
+    std::string text(std::vector<std::string> arguments) {
+        const Result result = sim(std::move(arguments));
+        EXPECT_EQ(result.code, 0) << result.err;
+        EXPECT_THAT(result.err, IsEmpty());
+        return result.out;
+    }
+
+    /// What succeeded, as a document.
+    Json document(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), "--json");
+        return Json::parse(text(std::move(arguments)));
+    }
+
+    std::string file(const std::string& name, const std::string& content) {
+        const std::filesystem::path path = sysfs_.root().sys.parent_path() / name;
+        std::ofstream{path} << content;
+        return path.string();
+    }
+
+    FakeSysfs sysfs_;
+};
+
+#define EXPECT_REFUSED(result, exit_code, ...)                                     \
+    do {                                                                           \
+        const Result refused = (result);                                           \
+        EXPECT_EQ(refused.code, exit_code) << refused.err;                         \
+        EXPECT_THAT(refused.out, IsEmpty()) << "data only when there are some";    \
+        EXPECT_THAT(refused.err, AllOf(StartsWith("pcienic-ctl: "), __VA_ARGS__)); \
+    } while (false)
+
+// --- read -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, ReadPrintsOneValueAlone) {
+    EXPECT_EQ(text({"read", "ID"}), "0x6e696370\n");
+    EXPECT_EQ(text({"read", "STATUS.READY"}), "0x1\n");
+    EXPECT_EQ(text({"read", "0x10"}), "0x00000000\n");
+    EXPECT_EQ(text({"read", "SCRATCH64"}), "0x0000000000000000\n");
+}
+
+TEST_F(Ctl, ReadPrintsATableOfSeveral) {
+    EXPECT_EQ(text({"read", "ID", "STATUS", "IRQ_STATUS.MODE"}),
+              "REGISTER         OFFSET       VALUE  FIELDS\n"
+              "ID               0x000   0x6e696370  \n"
+              "STATUS           0x024   0x00000009  READY=1 DMA_BUSY=0 ERROR=0 BUS_MASTER=1\n"
+              "IRQ_STATUS.MODE  0x02c          0x0  MODE=INTX\n");
+}
+
+TEST_F(Ctl, ReadWritesTheDocumentThatItPromises) {
+    EXPECT_EQ(document({"read", "IRQ_STATUS"}), Json::parse(R"({
+        "schema": "pcienic.read/1",
+        "tool": "pcienic-ctl )" + std::string{cli::version()} +
+                                                            R"(",
+        "device": {"bdf": null, "vendor": 6900, "vendor_hex": "0x1af4", "device": 4338, "device_hex": "0x10f2",
+                   "driver": null, "backend": "sim"},
+        "data": [{"name": "IRQ_STATUS", "bar": 0, "offset": 44, "offset_hex": "0x02c", "width": 32,
+                  "value": 65536, "value_hex": "0x00010000",
+                  "fields": {"MODE": {"value": 0, "name": "INTX"}, "ENABLED": {"value": 1}},
+                  "decoded": "MODE=INTX ENABLED=1"}]})"));
+}
+
+TEST_F(Ctl, ReadTakesEveryForm) {
+    EXPECT_EQ(text({"-o", "raw", "read", "ID", "VERSION"}), "0x6e696370\n0x00010000\n");
+    EXPECT_THAT(text({"-o", "tsv", "read", "ID"}), EndsWith("ID\t0x000\t0x6e696370\t\n"));
+    EXPECT_EQ(Json::parse(text({"-o", "jsonl", "read", "ID"}))["value"], 0x6e696370);
+    EXPECT_THAT(text({"read", "ID", "VERSION", "--color", "always"}), HasSubstr("\x1b[1mREGISTER\x1b[0m"));
+}
+
+TEST_F(Ctl, ReadTakesRangesAndOtherBars) {
+    EXPECT_THAT(text({"read", "0x0+8"}), AllOf(HasSubstr("ID"), HasSubstr("VERSION")));
+    EXPECT_EQ(text({"read", "BAR4:0x100.b"}), "0x00\n");
+    EXPECT_EQ(text({"--bar", "4", "read", "0x100.q"}), "0x0000000000000000\n");
+}
+
+TEST_F(Ctl, ReadRefusesWriteOnlyRegisters) {
+    EXPECT_REFUSED(sim({"read", "IRQ_TEST"}), 2, HasSubstr("write-only"));
+    EXPECT_EQ(text({"read", "--force", "IRQ_TEST"}), "0x00000000\n");
+}
+
+// --- bad input ------------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, RefusesAnUnknownRegister) {
+    EXPECT_REFUSED(sim({"read", "SCRACH"}), 2, HasSubstr("did you mean SCRATCH?"));
+}
+
+TEST_F(Ctl, RefusesAWrongWidth) { EXPECT_REFUSED(sim({"read", "SCRATCH.q"}), 2, HasSubstr("32 bits wide, not 64")); }
+
+TEST_F(Ctl, RefusesAnUnalignedOffset) { EXPECT_REFUSED(sim({"read", "0x11"}), 2, HasSubstr("not aligned to 4 bytes")); }
+
+TEST_F(Ctl, RefusesAnOffsetOutOfBounds) {
+    EXPECT_REFUSED(sim({"read", "0x10000"}), 2, HasSubstr("beyond the end of BAR0"));
+}
+
+TEST_F(Ctl, RefusesABarThatIsNotThere) { EXPECT_REFUSED(sim({"read", "BAR1:0"}), 2, HasSubstr("no BAR1")); }
+
+TEST_F(Ctl, RefusesAVectorOutOfRange) {
+    EXPECT_REFUSED(sim({"irq", "32"}), 2, HasSubstr("vector 32: the device has 32"));
+    EXPECT_REFUSED(sim({"irq", "2048"}), 2, HasSubstr("choose from 0-2047"));
+}
+
+TEST_F(Ctl, RefusesAMalformedAddress) {
+    EXPECT_REFUSED(run({"-s", "0x3:00", "read", "ID"}), 2, HasSubstr("not a PCI address"));
+}
+
+TEST_F(Ctl, RefusesAnUnknownCommand) {
+    EXPECT_REFUSED(run({"raed", "ID"}), 2, HasSubstr("unknown command (did you mean read?)"));
+}
+
+TEST_F(Ctl, RefusesNoCommand) {
+    EXPECT_REFUSED(run({}), 2, HasSubstr("no command"));
+    EXPECT_REFUSED(sim({"read", "ID", ":"}), 2, HasSubstr("no command"));
+}
+
+TEST_F(Ctl, RefusesAnUnknownOption) { EXPECT_REFUSED(sim({"read", "ID", "--frob"}), 2, HasSubstr("--frob")); }
+
+TEST_F(Ctl, RefusesAnUnknownBackend) {
+    EXPECT_REFUSED(run({"--backend", "magic", "read", "ID"}), 2, HasSubstr("--help"));
+}
+
+// --- which device ---------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, EndsWith3WithoutADevice) { EXPECT_REFUSED(run({"read", "ID"}), 3, HasSubstr("no pcienic (1af4:10f2)")); }
+
+TEST_F(Ctl, EndsWith3AndAListWithSeveral) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "vfio-pci");
+    sysfs_.add("0000:00:05.0", 0x1af4, 0x10f2, "");
+    EXPECT_REFUSED(run({"read", "ID"}), 3, HasSubstr("0000:00:04.0"), HasSubstr("0000:00:05.0"), HasSubstr("-s BDF"));
+}
+
+TEST_F(Ctl, EndsWith3WhereNothingMatches) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "vfio-pci");
+    EXPECT_REFUSED(run({"-s", "00:07.0", "read", "ID"}), 3, HasSubstr("-s 00:07.0"));
+}
+
+TEST_F(Ctl, EndsWith4AndTheCommandWhereVfioDoesNotHaveTheDevice) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");
+    EXPECT_REFUSED(run({"read", "ID"}), 4, HasSubstr("e1000e"),
+                   HasSubstr("'pcienic-ctl -s 0000:00:04.0 bind vfio-pci'"));
+}
+
+TEST_F(Ctl, FindsMistakesBeforeItOpensTheDevice) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");
+    EXPECT_REFUSED(run({"read", "ID", ":", "write", "ID=1"}), 2, HasSubstr("read-only"));
+    EXPECT_REFUSED(run({"read", "0x10000"}), 2, HasSubstr("beyond the end"));
+}
+
+TEST_F(Ctl, HasNoRegisterNamesForAForeignDevice) {
+    sysfs_.add("0000:00:06.0", 0x1234, 0x11e8, "vfio-pci");
+    EXPECT_REFUSED(run({"-s", "06.0", "read", "ID"}), 2, HasSubstr("1234:11e8"), HasSubstr("BARn:OFFSET"));
+    EXPECT_REFUSED(run({"-s", "06.0", "dump"}), 2, HasSubstr("name a range"));
+    EXPECT_REFUSED(run({"-s", "06.0", "irq", "0"}), 2, HasSubstr("is no pcienic"));
+}
+
+// --- write ----------------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, WriteShowsTheTransition) {
+    EXPECT_EQ(text({"write", "SCRATCH=0xdeadbeef"}), "SCRATCH 0x010 = 0x00000000 := 0xdeadbeef -> 0xdeadbeef\n");
+    EXPECT_EQ(text({"write", "--no-readback", "SCRATCH=1"}), "SCRATCH 0x010 := 0x00000001\n");
+    EXPECT_EQ(text({"write", "BAR4:0x10=1"}), "BAR4:0x010 := 0x00000001\n");
+    EXPECT_EQ(text({"write", "DMA_RING_SIZE.LOG2=5"}), "DMA_RING_SIZE.LOG2 0x418 = 0x0 := 0x5 -> 0x5\n");
+}
+
+TEST_F(Ctl, WriteTellsTheSameInJson) {
+    const Json row = document({"write", "SCRATCH=0x12"})["data"][0];
+    EXPECT_EQ(row["old"], 0);
+    EXPECT_EQ(row["written"], 0x12);
+    EXPECT_EQ(row["now_hex"], "0x00000012");
+}
+
+TEST_F(Ctl, OperationsOfOneInvocationSeeTheSameDevice) {
+    EXPECT_THAT(text({"write", "SCRATCH=0x12", "SCRATCH64=3", ":", "read", "SCRATCH"}), EndsWith("\n0x00000012\n"));
+    EXPECT_THAT(text({"write", "IRQ_MASK0=0xf", ":", "clear", "IRQ_MASK0=0x1", ":", "set", "IRQ_MASK0=0x10", ":",
+                      "toggle", "IRQ_MASK0=0x3", ":", "read", "IRQ_MASK0"}),
+                EndsWith("\n0x0000001d\n"));
+}
+
+TEST_F(Ctl, SeveralOperationsAreOneDocument) {
+    const Json batch = document({"write", "SCRATCH=1", ":", "read", "SCRATCH"});
+    EXPECT_EQ(batch["schema"], "pcienic.batch/1");
+    EXPECT_EQ(batch["data"][0]["schema"], "pcienic.write/1");
+    EXPECT_EQ(batch["data"][1]["data"][0]["value"], 1);
+}
+
+TEST_F(Ctl, ClearFreesTheErrorLatchOnly) {
+    const Result result =
+        sim({"write", "--force", "ID=0", ":", "write", "--force", "ID=0", ":", "clear", "ERR_STATUS.OVERFLOW", ":",
+             "read", "ERR_STATUS", ":", "clear", "ERR_STATUS.VALID", ":", "read", "ERR_STATUS"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("\n0x00000001\n"));
+    EXPECT_THAT(result.out, EndsWith("\n0x00000000\n"));
+}
+
+TEST_F(Ctl, WriteRefusesReadOnlyRegisters) {
+    EXPECT_REFUSED(sim({"write", "ID=1"}), 2, HasSubstr("read-only"), HasSubstr("--force"));
+}
+
+TEST_F(Ctl, WriteWarnsOfReservedBits) {
+    const Result result = sim({"write", "DMA_RING_SIZE=0x105"});
+    EXPECT_EQ(result.code, 0);
+    EXPECT_THAT(result.err, HasSubstr("reserved bits (0x100)"));
+    EXPECT_EQ(result.out, "DMA_RING_SIZE 0x418 = 0x00000000 := 0x00000105 -> 0x00000005\n");
+}
+
+TEST_F(Ctl, VerifyEndsWith5WhereTheDeviceKeepsOtherBits) {
+    EXPECT_EQ(sim({"write", "--verify", "SCRATCH=7"}).code, 0);
+    const Result result = sim({"write", "--verify", "DMA_RING_SIZE=0x5", ":", "write", "--verify", "IRQ_MASK1=1"});
+    EXPECT_EQ(result.code, 5) << "32 vectors: IRQ_MASK1 has no bits";
+    EXPECT_THAT(result.err, HasSubstr("IRQ_MASK1: wrote 0x00000001, reads 0x00000000"));
+}
+
+TEST_F(Ctl, DryRunTouchesNothing) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");  // could not be opened
+    const Result result = run({"-n", "write", "DMA_RING_SIZE.LOG2=5", ":", "read", "SCRATCH", ":", "reset"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out,
+              "would read 32 bits of DMA_RING_SIZE.LOG2\n"
+              "would write 32 bits of DMA_RING_SIZE.LOG2: 0x00000005, the bits 0xfffffff0 as read\n"
+              "would read 32 bits of DMA_RING_SIZE.LOG2\n"
+              "would read 32 bits of SCRATCH at BAR0+0x010\n"
+              "would reset the device by a function-level reset\n");
+}
+
+TEST_F(Ctl, VerboseTellsOfEachAccess) {
+    const Result result = sim({"-v", "write", "DMA_RING_SIZE.LOG2=5"});
+    EXPECT_EQ(result.err,
+              "read32 BAR0+0x418 -> 0x00000000\n"
+              "write32 BAR0+0x418 <- 0x00000005\n"
+              "read32 BAR0+0x418 -> 0x00000005\n");
+}
+
+// --- regs, dump, diff -----------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, RegsNeedsNoDevice) {
+    const Result result = run({"regs", "SCRATCH*"});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out,
+              "REGISTER   OFFSET  WIDTH  ACCESS               RESET  FIELDS\n"
+              "SCRATCH    0x010      32  rw              0x00000000  -\n"
+              "SCRATCH64  0x018      64  rw      0x0000000000000000  -\n");
+}
+
+TEST_F(Ctl, RegsListsFieldsAndMeanings) {
+    EXPECT_EQ(run({"regs", "--fields", "-o", "raw", "IRQ_STATUS"}).out, "IRQ_STATUS.MODE\nIRQ_STATUS.ENABLED\n");
+    EXPECT_THAT(run({"regs", "--desc", "CTRL"}).out, HasSubstr("Control of the whole function."));
+    const Json row = Json::parse(run({"regs", "--json", "IRQ_STATUS"}).out)["data"][0];
+    EXPECT_EQ(row["fields"][0]["values"]["MSIX"], 2);
+}
+
+TEST_F(Ctl, RegsRefusesAPatternWithoutMatch) {
+    EXPECT_REFUSED(run({"regs", "SCRATHC"}), 2, HasSubstr("did you mean SCRATCH?"));
+}
+
+TEST_F(Ctl, DumpShowsEveryReadableRegister) {
+    const Json data = document({"dump"})["data"];
+    EXPECT_EQ(data.size(), 19u) << "arrays that are 0 are left out";
+    for (const Json& row : data) EXPECT_NE(row["name"], "IRQ_TEST") << "write-only";
+    EXPECT_EQ(document({"dump", "--all"})["data"].size(), 19u + 2 * 64);
+    EXPECT_EQ(document({"dump", "IRQ_MASK", "--all"})["data"].size(), 64u);
+    EXPECT_EQ(document({"dump", "BAR4:0+64"})["data"].size(), 16u);
+    EXPECT_REFUSED(sim({"dump", "NOTHING*"}), 2, HasSubstr("no register matches"));
+}
+
+TEST_F(Ctl, DumpShowsNonzeroElementsOfArrays) {
+    EXPECT_THAT(text({"write", "IRQ_MASK0=5", ":", "dump", "IRQ_*"}), HasSubstr("IRQ_MASK0   0x300   0x00000005"));
+}
+
+TEST_F(Ctl, DumpWritesBytes) {
+    const std::string path = file("bytes", "");
+    EXPECT_EQ(text({"dump", "ID", "--bin", path}), "");
+    std::ifstream stream{path};
+    EXPECT_EQ((std::string{std::istreambuf_iterator<char>{stream}, {}}), "pcin");
+    EXPECT_EQ(sim({"dump", "ID", "--bin", "/nonexistent/x"}).code, 1);
+}
+
+TEST_F(Ctl, DiffComparesDumps) {
+    const std::string a = file("a.json", text({"dump", "--json"}));
+    const std::string b = file("b.json", text({"--json", "dump"}));
+    EXPECT_EQ(run({"diff", a, b}).code, 0);
+    EXPECT_EQ(run({"diff", a, b}).out, "");
+    Json changed = Json::parse(std::ifstream{a});
+    changed["data"][3]["value"] = 42;
+    const Result result = run({"diff", a, file("c.json", changed.dump())});
+    EXPECT_EQ(result.code, 5);
+    EXPECT_EQ(result.out,
+              "REGISTER           A           B\n"
+              "SCRATCH   0x00000000  0x0000002a\n");
+}
+
+TEST_F(Ctl, DiffComparesADumpWithTheDevice) {
+    const std::string a = file("a.json", text({"dump", "--json"}));
+    EXPECT_EQ(sim({"diff", "--live", a}).code, 0);
+    const Result result = sim({"write", "--no-readback", "SCRATCH=9", ":", "diff", "--live", a});
+    EXPECT_EQ(result.code, 5);
+    EXPECT_THAT(result.out, HasSubstr("SCRATCH   0x00000000  0x00000009"));
+}
+
+TEST_F(Ctl, DiffRefusesWhatIsNoDump) {
+    EXPECT_REFUSED(run({"diff", "/nonexistent", "/nonexistent"}), 2, HasSubstr("dump --json"));
+    EXPECT_REFUSED(run({"diff", file("x.json", "[]"), file("y.json", "{")}), 2, HasSubstr("is not a dump"));
+    EXPECT_REFUSED(run({"diff", "a"}), 2, HasSubstr("two files"));
+}
+
+// --- wait, watch ----------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, WaitSucceedsWhenItIsSo) {
+    EXPECT_EQ(text({"wait", "STATUS.READY==1"}), "0x1\n");
+    EXPECT_EQ(text({"wait", "DMA_STATUS.STATE==DISABLED"}), "0x0\n");
+    EXPECT_EQ(text({"wait", "VECTORS.COUNT>=32"}), "0x020\n");
+    EXPECT_EQ(text({"wait", "VECTORS.COUNT!=0"}), "0x020\n");
+    EXPECT_EQ(document({"wait", "ID<=0x7fffffff"})["data"][0]["condition"], "ID<=0x7fffffff");
+}
+
+TEST_F(Ctl, WaitEndsWith6WhenTheTimeIsUp) {
+    EXPECT_REFUSED(sim({"wait", "STATUS.READY==0", "--timeout", "10ms"}), 6, HasSubstr("not so within 10ms, it is 0x1"),
+                   HasSubstr("--timeout"));
+}
+
+TEST_F(Ctl, WaitRefusesWhatIsNoCondition) {
+    EXPECT_REFUSED(sim({"wait", "STATUS.READY"}), 2, HasSubstr("NAME==V"));
+    EXPECT_REFUSED(sim({"wait", "STATUS.READY==2"}), 2, HasSubstr("does not fit"));
+    EXPECT_REFUSED(sim({"wait", "STATUS.READY==1", "--timeout", "5"}), 2, HasSubstr("is not a time"));
+}
+
+TEST_F(Ctl, WatchShowsChangesOnly) {
+    const std::string out = text({"watch", "ID", "STATUS.READY", "--interval", "1ms", "--count", "3"});
+    EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 2) << out;
+    EXPECT_THAT(out, AllOf(HasSubstr("ID  0x6e696370"), HasSubstr("STATUS.READY  0x1")));
+}
+
+TEST_F(Ctl, WatchStreamsJsonLines) {
+    const Json row = Json::parse(text({"--json", "watch", "ID", "--count", "1"}));
+    EXPECT_EQ(row["name"], "ID");
+    EXPECT_TRUE(row["seconds"].is_number());
+}
+
+TEST_F(Ctl, WatchEndsWith130WhenInterrupted) {
+    // Signals until the tool, whose handler is there only while it watches, has taken one.
+    std::signal(SIGINT, SIG_IGN);
+    std::atomic<bool> done = false;
+    std::thread interrupter{[&] {
+        while (!done) {
+            kill(getpid(), SIGINT);
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        }
+    }};
+    const Result result = sim({"watch", "ID", "--interval", "10s"});
+    done = true;
+    interrupter.join();
+    std::signal(SIGINT, SIG_DFL);
+    EXPECT_EQ(result.code, 130);
+}
+
+// --- the device -----------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, InfoShowsTheDevice) {
+    const std::string out = text({"info"});
+    EXPECT_THAT(out, AllOf(HasSubstr("1af4:10f2"), HasSubstr("MSI-X 32"), HasSubstr("version 1.0.0, 32 vectors"),
+                           HasSubstr("error       none")));
+    const Json row = document({"info"})["data"][0];
+    EXPECT_EQ(row["pcienic"]["vectors"], 32);
+    EXPECT_EQ(row["bars"][0]["size"], 65536);
+}
+
+TEST_F(Ctl, ResetKeepsStickyRegistersOnly) {
+    for (const char* kind : {"", "--software"}) {
+        std::vector<std::string> arguments{"write", "SCRATCH=7", "IRQ_MASK0=1", ":", "reset"};
+        if (*kind != '\0') arguments.emplace_back(kind);
+        for (const char* more : {":", "read", "SCRATCH", ":", "read", "IRQ_MASK0"}) arguments.emplace_back(more);
+        EXPECT_THAT(text(arguments), EndsWith("reset done\n0x00000007\n0x00000000\n"));
+    }
+}
+
+TEST_F(Ctl, IrqCountsWhatArrives) {
+    for (const char* mode : {"msix", "msi"}) {
+        const Json data = document({"irq", "0-2,31", "--mode", mode})["data"];
+        ASSERT_EQ(data.size(), 4u);
+        for (const Json& row : data) EXPECT_EQ(row["count"], 1) << mode << row;
+    }
+    EXPECT_EQ(document({"irq", "5", "--mode", "intx"})["data"][0]["count"], 1);
+}
+
+TEST_F(Ctl, DmaMovesBytesBothWays) {
+    EXPECT_THAT(text({"dma", "verify", "--size", "3M", "--offset", "4k"}), HasSubstr("3145728 bytes"));
+    EXPECT_EQ(document({"dma", "verify"})["data"][0]["verified"], true);
+    EXPECT_EQ(document({"dma", "copy", "--direction", "host-to-host"})["data"][0]["verified"], true);
+    EXPECT_EQ(document({"dma", "fill", "--size", "100k"})["data"][0]["verified"], true);
+    EXPECT_EQ(document({"dma", "fill", "--direction", "host", "--size", "13"})["data"][0]["verified"], true);
+    EXPECT_EQ(document({"dma", "verify", "--vector", "3"})["data"][0]["verified"], true);
+}
+
+TEST_F(Ctl, DmaCarriesAFile) {
+    const std::string in = file("in", "some text that is not a multiple of eight");
+    const std::string out = file("out", "");
+    text(
+        {"dma", "copy", "--in", in, ":", "dma", "copy", "--direction", "device-to-host", "--size", "41", "--out", out});
+    std::ifstream stream{out};
+    EXPECT_EQ((std::string{std::istreambuf_iterator<char>{stream}, {}}), "some text that is not a multiple of eight");
+}
+
+TEST_F(Ctl, DmaRefusesWhatDoesNotFit) {
+    EXPECT_REFUSED(sim({"dma", "copy", "--size", "17M"}), 2, HasSubstr("do not fit into the 16777216 bytes"));
+    EXPECT_REFUSED(sim({"dma", "copy", "--size", "0"}), 2, HasSubstr("at least 1"));
+    EXPECT_REFUSED(sim({"dma", "fill", "--direction", "host-to-host"}), 2, HasSubstr("is not for it"));
+    EXPECT_REFUSED(sim({"dma", "copy", "--in", "/nonexistent"}), 2, HasSubstr("cannot be read"));
+}
+
+// --- bind, unbind ---------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, BindSaysWhatItWouldDo) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");
+    EXPECT_EQ(run({"-n", "bind"}).out, "would bind 0000:00:04.0 to vfio-pci, and note e1000e for unbind\n");
+    EXPECT_THAT(run({"-n", "unbind"}).out, HasSubstr("would take 0000:00:04.0 from e1000e"));
+}
+
+TEST_F(Ctl, BindLeavesANetworkThatIsUpAlone) {
+    sysfs_.add("0000:00:04.0", 0x8086, 0x10d3, "e1000e");
+    sysfs_.add_interface("0000:00:04.0", "eth7", "up");
+    EXPECT_REFUSED(run({"-s", "04.0", "bind"}), 2, HasSubstr("eth7 is up"), HasSubstr("--force"));
+    EXPECT_EQ(run({"-n", "-s", "04.0", "bind", "--force"}).code, 0);
+}
+
+TEST_F(Ctl, BindRefusesADriverThatIsNotThere) {
+    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");
+    EXPECT_REFUSED(run({"bind", "nonsense"}), 4, HasSubstr("nonsense"));
+}
+
+TEST_F(Ctl, BindNeedsAPciFunction) { EXPECT_REFUSED(sim({"bind"}), 2, HasSubstr("--backend sim")); }
+
+// --- run ------------------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, RunExecutesAScriptOnOneDevice) {
+    const Result result = sim({"run", "-"}, "# set up\nwrite SCRATCH=0x5  # five\n\nread SCRATCH\n");
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, EndsWith("\n0x00000005\n"));
+    EXPECT_EQ(sim({"run", file("script", "read ID\n")}).out, "0x6e696370\n");
+}
+
+TEST_F(Ctl, RunFindsMistakesInTheWholeScriptFirst) {
+    EXPECT_REFUSED(sim({"run", "-"}, "write SCRATCH=1\nraed SCRATCH\n"), 2, HasSubstr("-:2: 'raed': unknown command"));
+    EXPECT_REFUSED(sim({"run", "-"}, "write SCRATCH=1\nread SCRACH\n"), 2, HasSubstr("unknown register"));
+    EXPECT_REFUSED(sim({"run", "-"}, "--json read ID\n"), 2, HasSubstr("options come before"));
+    EXPECT_REFUSED(sim({"run", "-"}, "run -\n"), 2, HasSubstr("cannot run another"));
+    EXPECT_REFUSED(sim({"run", "/nonexistent"}), 2, HasSubstr("cannot be read"));
+}
+
+TEST_F(Ctl, RunStopsAtTheFirstFailure) {
+    const Result result = sim({"run", "-"}, "read ID\nwait STATUS.READY==0 --timeout 1ms\nread VERSION\n");
+    EXPECT_EQ(result.code, 6);
+    EXPECT_EQ(result.out, "0x6e696370\n");
+}
+
+// --- help -----------------------------------------------------------------------------------------------------------
+
+TEST_F(Ctl, HelpHasExamplesExitCodesAndTheReasonForSeveralOperations) {
+    const Result help = run({"--help"});
+    EXPECT_EQ(help.code, 0);
+    EXPECT_THAT(help.out, AllOf(HasSubstr("Examples:"), HasSubstr("Exit codes:"), HasSubstr("VFIO resets the device"),
+                                HasSubstr("See also")));
+    EXPECT_THAT(help.out, HasSubstr("setpci's .W is 16"));
+    EXPECT_EQ(run({"read", "--help"}).code, 0);
+    EXPECT_THAT(run({"read", "--help"}).out, Not(HasSubstr("Several operations")));
+}
+
+TEST_F(Ctl, VersionIsThatOfTheProject) {
+    EXPECT_EQ(run({"--version"}).out, "pcienic-ctl " + std::string{cli::version()} + "\n");
+}
+
+}  // namespace
+}  // namespace pcienic::ctl
