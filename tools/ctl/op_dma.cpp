@@ -253,7 +253,8 @@ class Dma : public Operation {
     Json verify(Session& session, DmaEngine& engine) const {
         uiovfio::DmaBuffer sent = host_memory(session, true);
         uiovfio::DmaBuffer received = host_memory(session, false);
-        const nanoseconds time = to_device(engine, sent) + from_device(engine, received);
+        nanoseconds time = to_device(engine, sent);
+        time += from_device(engine, received);
         return result(time, 2 * size_, received, same(sent, received));
     }
 

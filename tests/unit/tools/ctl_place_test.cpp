@@ -166,7 +166,7 @@ TEST(Value, IsANumberOrAName) {
     EXPECT_EQ(parse_value("2", mode), 2u);
     EXPECT_EQ(parse_value("msix", mode), 2u);
     EXPECT_THAT([&] { parse_value("MSIY", mode); },
-                testing::ThrowsMessage<Failure>(AllOf(HasSubstr("did you mean MSIX"), HasSubstr("INTX, MSI, MSIX"))));
+                testing::ThrowsMessage<Failure>(AllOf(HasSubstr("did you mean MSI or MSIX?"), HasSubstr("INTX, MSI, MSIX"))));
 }
 
 TEST(Value, FitsThePlace) {
