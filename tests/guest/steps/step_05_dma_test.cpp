@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
+#include <span>
+#include <string>
 
 #include "expect.hpp"
 #include "steps.hpp"
@@ -20,8 +22,15 @@ using uiovfio::Iova;
 constexpr std::size_t kDmaBlock = 0x40;
 constexpr std::size_t kCopied = 0x60;
 
+/// What the kernel says of an access that the IOMMU refused.
+std::string dmar_fault(const char* access, Iova iova) {
+    return fmt::format("DMA {}.*fault addr {:#x} ", access, uiovfio::to_integer(iova));
+}
+
 /// QEMU's own word for a bus address behind which there is no memory; it comes with each refused access.
-constexpr const char* kNoMemory = "Invalid access to non-RAM device";
+std::string no_memory(Iova iova) {
+    return fmt::format("Invalid access to non-RAM device at addr {:#x}, ", uiovfio::to_integer(iova));
+}
 
 void fill(std::span<std::byte> bytes, unsigned seed) {
     for (std::byte& byte : bytes) {
@@ -74,8 +83,8 @@ TEST(Step05Dma, RefusesASourceOutsideTheMapping) {
     std::ranges::fill(destination.bytes(), std::byte{0x5a});
     const Iova gone = source.iova();
     source.unmap();
-    const ExpectDmarFault fault{"DMA Read.*fault addr"};
-    const ExpectGuestError error{kNoMemory};
+    const ExpectDmarFault fault{dmar_fault("Read", gone)};
+    const ExpectGuestError error{no_memory(gone)};
     DmaCommand dma(device.registers(), kDmaBlock);
     dma.go(gone, destination.iova(), 4096);
     EXPECT_EQ(dma.finish(), DmaCommand::source_refused);
@@ -94,8 +103,8 @@ TEST(Step05Dma, RefusesADestinationOutsideTheMappingAndStillWorks) {
     destination.unmap();
     DmaCommand dma(device.registers(), kDmaBlock);
     {
-        const ExpectDmarFault fault{"DMA Write.*fault addr"};
-        const ExpectGuestError error{kNoMemory};
+        const ExpectDmarFault fault{dmar_fault("Write", gone)};
+        const ExpectGuestError error{no_memory(gone)};
         dma.go(source.iova(), gone, 4096);
         EXPECT_EQ(dma.finish(), DmaCommand::destination_refused);
     }
@@ -108,8 +117,8 @@ TEST(Step05Dma, RefusesToWriteWhatItMayOnlyRead) {
     VfioDevice device(Step::dma);
     auto source = device->dma().allocate(4096);
     auto read_only = device->dma().allocate(4096, {.direction = uiovfio::DmaDirection::to_device});
-    const ExpectDmarFault fault{"DMA Write.*fault addr"};
-    const ExpectGuestError error{kNoMemory};
+    const ExpectDmarFault fault{dmar_fault("Write", read_only.iova())};
+    const ExpectGuestError error{no_memory(read_only.iova())};
     DmaCommand dma(device.registers(), kDmaBlock);
     dma.go(source.iova(), read_only.iova(), 4096);
     EXPECT_EQ(dma.finish(), DmaCommand::destination_refused);
@@ -131,7 +140,7 @@ TEST(Step05Dma, RefusesToCopyWhileItIsNoBusMaster) {
     VfioDevice device(Step::dma);
     auto buffer = device->dma().allocate(4096);
     const auto command = device->config().command();
-    const ExpectGuestError error{kNoMemory};
+    const ExpectGuestError error{no_memory(buffer.iova())};
     DmaCommand dma(device.registers(), kDmaBlock);
     device->config().write16(uiovfio::config::kCommand,
                              static_cast<std::uint16_t>(command & ~uiovfio::config::kCommandBusMaster));
