@@ -42,6 +42,7 @@ make_cache() {
     [[ -w $cache ]] || die "the cache $cache is not writable" "set PCIENIC_CACHE to a directory that you can write to"
     # Paths below it are compiled into caches, links and build trees.
     cache=$(cd -- "$cache" && pwd -P)
+    export PCIENIC_CACHE=$cache
 }
 
 free_mib() {

@@ -42,6 +42,15 @@ class Verbs(harness.FrontDoorCase):
     def test_unknown_part_of_the_set_up_is_refused(self):
         self.assert_failed(self.pcienic("setup", "hardware"), status=2, says=["'hardware'", "packages, qemu, guest or build"])
 
+    def test_wrong_environment_is_refused_before_any_set_up(self):
+        for name, value in (("PCIENIC_JOBS", "many"), ("PCIENIC_JOBS", "0"), ("PCIENIC_ACCEL", "hvf")):
+            self.assert_failed(self.pcienic("demo", **{name: value}), status=2, says=[f"{name}={value}"])
+        self.assertFalse(self.cache.exists())
+
+    def test_cache_may_be_relative(self):
+        result = self.shell('cd "$1"; cache=here; make_cache; echo "$cache $PCIENIC_CACHE"', self.work)
+        self.assertEqual(result.stdout, f"{self.work}/here {self.work}/here\n")
+
     def test_cache_that_cannot_be_made_is_explained(self):
         (self.work / "file").write_text("", encoding="utf-8")
         result = self.pcienic("setup", "packages", PCIENIC_CACHE=str(self.work / "file/cache"))
