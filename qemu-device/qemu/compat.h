@@ -10,16 +10,16 @@
  * cannot be seen is told by the version.
  *
  * What needs no help, and should be written like this everywhere:
- *   - `.fields = (const VMStateField[]) { ... }` and
- *     `.subsections = (const VMStateDescription * []) { ... }`;
- *   - `.interfaces = (InterfaceInfo[]) { ... }`, not const;
+ *   - arrays of VMStateField are const, `.subsections` an array of type
+ *     `const VMStateDescription *[]`;
+ *   - arrays of InterfaceInfo are not const;
  *   - reset by phases only: `dc->reset` went away with 9.2.
  */
 #ifndef PCIENIC_COMPAT_H
 #define PCIENIC_COMPAT_H
 
-#define PCIENIC_QEMU_SINCE(major, minor)                                 \
-    (QEMU_VERSION_MAJOR > (major) ||                                     \
+#define PCIENIC_QEMU_SINCE(major, minor)                                       \
+    (QEMU_VERSION_MAJOR > (major) ||                                           \
      (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
 
 #if !PCIENIC_QEMU_SINCE(7, 2)
@@ -104,13 +104,13 @@ typedef void PcienicClassData;
 #endif
 #define PCIENIC_RESET_EXIT(name, obj) PCIENIC_RESET_HOLD(name, obj)
 
-#define PCIENIC_SET_RESET_PHASES(klass, enter_, hold_, exit_)            \
-    do {                                                                 \
-        ResettableClass *rc_ = RESETTABLE_CLASS(klass);                  \
-                                                                         \
-        rc_->phases.enter = (enter_);                                    \
-        rc_->phases.hold = (hold_);                                      \
-        rc_->phases.exit = (exit_);                                      \
+#define PCIENIC_SET_RESET_PHASES(klass, enter_, hold_, exit_)                  \
+    do {                                                                       \
+        ResettableClass *rc_ = RESETTABLE_CLASS(klass);                        \
+                                                                               \
+        rc_->phases.enter = (enter_);                                          \
+        rc_->phases.hold = (hold_);                                            \
+        rc_->phases.exit = (exit_);                                            \
     } while (0)
 
 /*
@@ -122,7 +122,7 @@ typedef void PcienicClassData;
  * callback it was given.
  */
 #ifdef qemu_bh_new_guarded
-#define pcienic_bh_new(callback, opaque, dev)                            \
+#define pcienic_bh_new(callback, opaque, dev)                                  \
     qemu_bh_new_guarded(callback, opaque, &(dev)->mem_reentrancy_guard)
 #else
 #define pcienic_bh_new(callback, opaque, dev) qemu_bh_new(callback, opaque)
@@ -151,8 +151,8 @@ static inline int pcienic_pm_init(PCIDevice *dev, uint8_t offset, Error **errp)
 #if PCIENIC_QEMU_SINCE(10, 0)
     int cap = pci_pm_init(dev, offset, errp);
 #else
-    int cap = pci_add_capability(dev, PCI_CAP_ID_PM, offset, PCI_PM_SIZEOF,
-                                 errp);
+    int cap =
+        pci_add_capability(dev, PCI_CAP_ID_PM, offset, PCI_PM_SIZEOF, errp);
 #endif
 
     if (cap < 0) {

@@ -26,6 +26,16 @@ static void pcienic_basic_class_init(ObjectClass *klass, PcienicClassData *data)
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
 }
 
+/*
+ * A conventional device has 256 bytes of configuration space. The interface
+ * says where a device may be plugged, and no more: a PCI Express capability is
+ * step 06's business.
+ */
+static InterfaceInfo pcienic_basic_interfaces[] = {
+    { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+    {},
+};
+
 static const TypeInfo pcienic_basic_types[] = {
     {
         .name = TYPE_PCIENIC_BASIC,
@@ -33,15 +43,7 @@ static const TypeInfo pcienic_basic_types[] = {
         /* No state of our own yet: the object is a plain PCIDevice. */
         .instance_size = sizeof(PCIDevice),
         .class_init = pcienic_basic_class_init,
-        /*
-         * A conventional device has 256 bytes of configuration space. The
-         * interface says where a device may be plugged, and no more: a PCI
-         * Express capability is step 06's business.
-         */
-        .interfaces = (InterfaceInfo[]) {
-            { INTERFACE_CONVENTIONAL_PCI_DEVICE },
-            { }
-        },
+        .interfaces = pcienic_basic_interfaces,
     },
 };
 

@@ -51,8 +51,9 @@ static void pcienic_mmio_write(void *opaque, hwaddr addr, uint64_t value,
          * by ignoring it, and says so where a driver's author can see it:
          * qemu -d guest_errors.
          */
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_MMIO
-                      ": write to 0x%" HWADDR_PRIx ", where no register is\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-mmio: write to 0x%" HWADDR_PRIx
+                      ", where no register is\n",
                       addr);
         return;
     }
@@ -92,15 +93,17 @@ static void pcienic_mmio_reset_enter(Object *obj, ResetType type)
 }
 
 /* What the device has to take along when a running guest moves to a new host */
+static const VMStateField pcienic_mmio_fields[] = {
+    VMSTATE_PCI_DEVICE(parent_obj, PcienicMmio),
+    VMSTATE_UINT32_ARRAY(reg, PcienicMmio, REGISTERS),
+    VMSTATE_END_OF_LIST(),
+};
+
 static const VMStateDescription pcienic_mmio_vmstate = {
     .name = TYPE_PCIENIC_MMIO,
     .version_id = 1,
     .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_PCI_DEVICE(parent_obj, PcienicMmio),
-        VMSTATE_UINT32_ARRAY(reg, PcienicMmio, REGISTERS),
-        VMSTATE_END_OF_LIST()
-    },
+    .fields = pcienic_mmio_fields,
 };
 
 static void pcienic_mmio_class_init(ObjectClass *klass, PcienicClassData *data)
@@ -119,16 +122,18 @@ static void pcienic_mmio_class_init(ObjectClass *klass, PcienicClassData *data)
     PCIENIC_SET_RESET_PHASES(klass, pcienic_mmio_reset_enter, NULL, NULL);
 }
 
+static InterfaceInfo pcienic_mmio_interfaces[] = {
+    { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+    {},
+};
+
 static const TypeInfo pcienic_mmio_types[] = {
     {
         .name = TYPE_PCIENIC_MMIO,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(PcienicMmio),
         .class_init = pcienic_mmio_class_init,
-        .interfaces = (InterfaceInfo[]) {
-            { INTERFACE_CONVENTIONAL_PCI_DEVICE },
-            { }
-        },
+        .interfaces = pcienic_mmio_interfaces,
     },
 };
 

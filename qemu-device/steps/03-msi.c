@@ -48,9 +48,10 @@ static void pcienic_msi_fire(PcienicMsi *s, uint32_t vector)
         enabled = MIN(msi_nr_vectors_allocated(dev), VECTORS);
     }
     if (vector >= enabled) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_MSI
-                      ": doorbell for vector %" PRIu32 ", but %" PRIu32
-                      " are enabled\n", vector, enabled);
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-msi: doorbell for vector %" PRIu32
+                      ", but %" PRIu32 " are enabled\n",
+                      vector, enabled);
         return;
     }
     trace_pcienic_step_interrupt(TYPE_PCIENIC_MSI, vector);
@@ -80,8 +81,9 @@ static void pcienic_msi_write(void *opaque, hwaddr addr, uint64_t value,
     } else if (addr / 4 < REGISTERS) {
         s->reg[addr / 4] = value;
     } else {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_MSI
-                      ": write to 0x%" HWADDR_PRIx ", where no register is\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-msi: write to 0x%" HWADDR_PRIx
+                      ", where no register is\n",
                       addr);
     }
 }
@@ -121,15 +123,17 @@ static void pcienic_msi_reset_enter(Object *obj, ResetType type)
 }
 
 /* The whole of MSI's state lives in configuration space, and moves with it. */
+static const VMStateField pcienic_msi_fields[] = {
+    VMSTATE_PCI_DEVICE(parent_obj, PcienicMsi),
+    VMSTATE_UINT32_ARRAY(reg, PcienicMsi, REGISTERS),
+    VMSTATE_END_OF_LIST(),
+};
+
 static const VMStateDescription pcienic_msi_vmstate = {
     .name = TYPE_PCIENIC_MSI,
     .version_id = 1,
     .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_PCI_DEVICE(parent_obj, PcienicMsi),
-        VMSTATE_UINT32_ARRAY(reg, PcienicMsi, REGISTERS),
-        VMSTATE_END_OF_LIST()
-    },
+    .fields = pcienic_msi_fields,
 };
 
 static void pcienic_msi_class_init(ObjectClass *klass, PcienicClassData *data)
@@ -150,16 +154,18 @@ static void pcienic_msi_class_init(ObjectClass *klass, PcienicClassData *data)
     PCIENIC_SET_RESET_PHASES(klass, pcienic_msi_reset_enter, NULL, NULL);
 }
 
+static InterfaceInfo pcienic_msi_interfaces[] = {
+    { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+    {},
+};
+
 static const TypeInfo pcienic_msi_types[] = {
     {
         .name = TYPE_PCIENIC_MSI,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(PcienicMsi),
         .class_init = pcienic_msi_class_init,
-        .interfaces = (InterfaceInfo[]) {
-            { INTERFACE_CONVENTIONAL_PCI_DEVICE },
-            { }
-        },
+        .interfaces = pcienic_msi_interfaces,
     },
 };
 

@@ -46,8 +46,9 @@ static void pcienic_msix_fire(PcienicMsix *s, uint32_t vector)
     PCIDevice *dev = PCI_DEVICE(s);
 
     if (!msix_enabled(dev) || vector >= VECTORS) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_MSIX
-                      ": doorbell for vector %" PRIu32 ", but %d are enabled\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-msix: doorbell for vector %" PRIu32
+                      ", but %d are enabled\n",
                       vector, msix_enabled(dev) ? VECTORS : 0);
         return;
     }
@@ -78,8 +79,9 @@ static void pcienic_msix_write(void *opaque, hwaddr addr, uint64_t value,
     } else if (addr / 4 < REGISTERS) {
         s->reg[addr / 4] = value;
     } else {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_MSIX
-                      ": write to 0x%" HWADDR_PRIx ", where no register is\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-msix: write to 0x%" HWADDR_PRIx
+                      ", where no register is\n",
                       addr);
     }
 }
@@ -127,16 +129,18 @@ static void pcienic_msix_reset_enter(Object *obj, ResetType type)
 }
 
 /* The table and the PBA are memory of the device: they must be moved, too. */
+static const VMStateField pcienic_msix_fields[] = {
+    VMSTATE_PCI_DEVICE(parent_obj, PcienicMsix),
+    VMSTATE_MSIX(parent_obj, PcienicMsix),
+    VMSTATE_UINT32_ARRAY(reg, PcienicMsix, REGISTERS),
+    VMSTATE_END_OF_LIST(),
+};
+
 static const VMStateDescription pcienic_msix_vmstate = {
     .name = TYPE_PCIENIC_MSIX,
     .version_id = 1,
     .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_PCI_DEVICE(parent_obj, PcienicMsix),
-        VMSTATE_MSIX(parent_obj, PcienicMsix),
-        VMSTATE_UINT32_ARRAY(reg, PcienicMsix, REGISTERS),
-        VMSTATE_END_OF_LIST()
-    },
+    .fields = pcienic_msix_fields,
 };
 
 static void pcienic_msix_class_init(ObjectClass *klass, PcienicClassData *data)
@@ -157,16 +161,18 @@ static void pcienic_msix_class_init(ObjectClass *klass, PcienicClassData *data)
     PCIENIC_SET_RESET_PHASES(klass, pcienic_msix_reset_enter, NULL, NULL);
 }
 
+static InterfaceInfo pcienic_msix_interfaces[] = {
+    { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+    {},
+};
+
 static const TypeInfo pcienic_msix_types[] = {
     {
         .name = TYPE_PCIENIC_MSIX,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(PcienicMsix),
         .class_init = pcienic_msix_class_init,
-        .interfaces = (InterfaceInfo[]) {
-            { INTERFACE_CONVENTIONAL_PCI_DEVICE },
-            { }
-        },
+        .interfaces = pcienic_msix_interfaces,
     },
 };
 

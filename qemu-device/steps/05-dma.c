@@ -67,8 +67,9 @@ static void pcienic_dma_fire(PcienicDma *s, uint32_t vector)
     PCIDevice *dev = PCI_DEVICE(s);
 
     if (!msix_enabled(dev) || vector >= VECTORS) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_DMA
-                      ": vector %" PRIu32 " to be fired, but %d are enabled\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-dma: vector %" PRIu32
+                      " to be fired, but %d are enabled\n",
                       vector, msix_enabled(dev) ? VECTORS : 0);
         return;
     }
@@ -156,10 +157,9 @@ static void pcienic_dma_vm_change(void *opaque, bool running, RunState state)
 
 static void pcienic_dma_go(PcienicDma *s)
 {
-    trace_pcienic_step_dma_start(TYPE_PCIENIC_DMA,
-                                 pcienic_dma_address(s, SOURCE),
-                                 pcienic_dma_address(s, DESTINATION),
-                                 s->reg[LENGTH]);
+    trace_pcienic_step_dma_start(
+        TYPE_PCIENIC_DMA, pcienic_dma_address(s, SOURCE),
+        pcienic_dma_address(s, DESTINATION), s->reg[LENGTH]);
     s->reg[COPIED] = 0;
     s->reg[STATUS] = BUSY;
     qemu_bh_schedule(s->copy);
@@ -184,11 +184,15 @@ static void pcienic_dma_write(void *opaque, hwaddr addr, uint64_t value,
     if (index == DOORBELL) {
         pcienic_dma_fire(s, value);
     } else if (index >= STATUS) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_DMA ": write to 0x%"
-                      HWADDR_PRIx ", where no writable register is\n", addr);
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-dma: write to 0x%" HWADDR_PRIx
+                      ", where no writable register is\n",
+                      addr);
     } else if (index >= SOURCE && s->reg[STATUS] == BUSY) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_DMA ": write to 0x%"
-                      HWADDR_PRIx " while a copy runs\n", addr);
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-dma: write to 0x%" HWADDR_PRIx
+                      " while a copy runs\n",
+                      addr);
     } else if (index == GO) {
         if (value == 1) {
             pcienic_dma_go(s);
@@ -244,16 +248,18 @@ static void pcienic_dma_reset_enter(Object *obj, ResetType type)
 }
 
 /* A copy under way needs nothing more: it goes on when the guest does. */
+static const VMStateField pcienic_dma_fields[] = {
+    VMSTATE_PCI_DEVICE(parent_obj, PcienicDma),
+    VMSTATE_MSIX(parent_obj, PcienicDma),
+    VMSTATE_UINT32_ARRAY(reg, PcienicDma, REGISTERS),
+    VMSTATE_END_OF_LIST(),
+};
+
 static const VMStateDescription pcienic_dma_vmstate = {
     .name = TYPE_PCIENIC_DMA,
     .version_id = 1,
     .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_PCI_DEVICE(parent_obj, PcienicDma),
-        VMSTATE_MSIX(parent_obj, PcienicDma),
-        VMSTATE_UINT32_ARRAY(reg, PcienicDma, REGISTERS),
-        VMSTATE_END_OF_LIST()
-    },
+    .fields = pcienic_dma_fields,
 };
 
 static void pcienic_dma_class_init(ObjectClass *klass, PcienicClassData *data)
@@ -274,16 +280,18 @@ static void pcienic_dma_class_init(ObjectClass *klass, PcienicClassData *data)
     PCIENIC_SET_RESET_PHASES(klass, pcienic_dma_reset_enter, NULL, NULL);
 }
 
+static InterfaceInfo pcienic_dma_interfaces[] = {
+    { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+    {},
+};
+
 static const TypeInfo pcienic_dma_types[] = {
     {
         .name = TYPE_PCIENIC_DMA,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(PcienicDma),
         .class_init = pcienic_dma_class_init,
-        .interfaces = (InterfaceInfo[]) {
-            { INTERFACE_CONVENTIONAL_PCI_DEVICE },
-            { }
-        },
+        .interfaces = pcienic_dma_interfaces,
     },
 };
 

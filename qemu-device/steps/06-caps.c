@@ -68,8 +68,9 @@ static void pcienic_caps_fire(PcienicCaps *s, uint32_t vector)
     PCIDevice *dev = PCI_DEVICE(s);
 
     if (!msix_enabled(dev) || vector >= VECTORS) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_CAPS
-                      ": vector %" PRIu32 " to be fired, but %d are enabled\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-caps: vector %" PRIu32
+                      " to be fired, but %d are enabled\n",
                       vector, msix_enabled(dev) ? VECTORS : 0);
         return;
     }
@@ -137,16 +138,16 @@ static void pcienic_caps_write_dma(PcienicCaps *s, unsigned index,
                                    uint32_t value)
 {
     if (s->reg[STATUS] == BUSY || index == STATUS) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_CAPS
-                      ": write to DMA register 0x%x, which is read-only%s\n",
-                      index * 4, index == STATUS ? "" : " while a copy runs");
+        qemu_log_mask(
+            LOG_GUEST_ERROR,
+            "pcienic-caps: write to DMA register 0x%x, which is read-only%s\n",
+            index * 4, index == STATUS ? "" : " while a copy runs");
     } else if (index != GO) {
         s->reg[index] = value;
     } else if (value == 1) {
-        trace_pcienic_step_dma_start(TYPE_PCIENIC_CAPS,
-                                     pcienic_caps_address(s, SOURCE),
-                                     pcienic_caps_address(s, DESTINATION),
-                                     s->reg[LENGTH]);
+        trace_pcienic_step_dma_start(
+            TYPE_PCIENIC_CAPS, pcienic_caps_address(s, SOURCE),
+            pcienic_caps_address(s, DESTINATION), s->reg[LENGTH]);
         s->reg[STATUS] = BUSY;
         qemu_bh_schedule(s->copy);
     }
@@ -173,15 +174,19 @@ static void pcienic_caps_write(void *opaque, hwaddr addr, uint64_t value,
 
     trace_pcienic_step_write(TYPE_PCIENIC_CAPS, addr, size, value);
     if (!pcienic_pm_in_d0(PCI_DEVICE(s), PM_CAP)) {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_CAPS ": write to 0x%"
-                      HWADDR_PRIx " in power state D3hot\n", addr);
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-caps: write to 0x%" HWADDR_PRIx
+                      " in power state D3hot\n",
+                      addr);
     } else if (addr == DOORBELL) {
         pcienic_caps_fire(s, value);
     } else if (addr >= DMA_BLOCK && addr < DMA_BLOCK + 4 * REGISTERS) {
         pcienic_caps_write_dma(s, (addr - DMA_BLOCK) / 4, value);
     } else {
-        qemu_log_mask(LOG_GUEST_ERROR, TYPE_PCIENIC_CAPS ": write to 0x%"
-                      HWADDR_PRIx ", where no register is\n", addr);
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "pcienic-caps: write to 0x%" HWADDR_PRIx
+                      ", where no register is\n",
+                      addr);
     }
 }
 
@@ -284,16 +289,18 @@ static void pcienic_caps_reset_enter(Object *obj, ResetType type)
     pci_set_long(dev->config + DVSEC_NOTE, 0);
 }
 
+static const VMStateField pcienic_caps_fields[] = {
+    VMSTATE_PCI_DEVICE(parent_obj, PcienicCaps),
+    VMSTATE_MSIX(parent_obj, PcienicCaps),
+    VMSTATE_UINT32_ARRAY(reg, PcienicCaps, REGISTERS),
+    VMSTATE_END_OF_LIST(),
+};
+
 static const VMStateDescription pcienic_caps_vmstate = {
     .name = TYPE_PCIENIC_CAPS,
     .version_id = 1,
     .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_PCI_DEVICE(parent_obj, PcienicCaps),
-        VMSTATE_MSIX(parent_obj, PcienicCaps),
-        VMSTATE_UINT32_ARRAY(reg, PcienicCaps, REGISTERS),
-        VMSTATE_END_OF_LIST()
-    },
+    .fields = pcienic_caps_fields,
 };
 
 static void pcienic_caps_class_init(ObjectClass *klass, PcienicClassData *data)
@@ -315,17 +322,19 @@ static void pcienic_caps_class_init(ObjectClass *klass, PcienicClassData *data)
     PCIENIC_SET_RESET_PHASES(klass, pcienic_caps_reset_enter, NULL, NULL);
 }
 
+/* 4096 bytes of configuration space, and a PCI Express slot */
+static InterfaceInfo pcienic_caps_interfaces[] = {
+    { INTERFACE_PCIE_DEVICE },
+    {},
+};
+
 static const TypeInfo pcienic_caps_types[] = {
     {
         .name = TYPE_PCIENIC_CAPS,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(PcienicCaps),
         .class_init = pcienic_caps_class_init,
-        /* 4096 bytes of configuration space, and a PCI Express slot */
-        .interfaces = (InterfaceInfo[]) {
-            { INTERFACE_PCIE_DEVICE },
-            { }
-        },
+        .interfaces = pcienic_caps_interfaces,
     },
 };
 
