@@ -46,7 +46,7 @@ def parser():
     guest.add_argument("--kernel", metavar="K", help="the guest's kernel: cloud (default) or amd64")
     guest.add_argument("--arch", default="x86_64", metavar="A", help="the guest's architecture (x86_64)")
     guest.add_argument("--no-bind", action="store_true",
-                       help="leave the devices without a driver instead of binding vfio-pci")
+                       help="leave the devices as the kernel has them instead of binding vfio-pci")
     guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",
                        help="an environment variable; repeatable")
     guest.add_argument("--trace", action="append", default=[], metavar="PATTERN",
