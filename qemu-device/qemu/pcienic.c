@@ -193,7 +193,10 @@ static void pcienic_vm_change(void *opaque, bool running, RunState state)
 static uint64_t pcienic_read(void *opaque, hwaddr offset, unsigned size)
 {
     PcienicState *s = opaque;
-    uint64_t value = pcienic_core_read(&s->core, offset, size);
+    /* In D3hot nobody answers: the CPU reads ones. */
+    uint64_t value = pcienic_config_in_d0(s)
+                         ? pcienic_core_read(&s->core, offset, size)
+                         : UINT64_MAX;
 
     trace_pcienic_read(offset, size, value);
     return value;
@@ -205,7 +208,9 @@ static void pcienic_write(void *opaque, hwaddr offset, uint64_t value,
     PcienicState *s = opaque;
 
     trace_pcienic_write(offset, size, value);
-    pcienic_core_write(&s->core, offset, value, size);
+    if (pcienic_config_in_d0(s)) {
+        pcienic_core_write(&s->core, offset, value, size);
+    }
 }
 
 static const MemoryRegionOps pcienic_register_ops = {
@@ -318,6 +323,10 @@ static void pcienic_cleanup(PcienicState *s)
         msix_unuse_all_vectors(dev);
         msix_uninit_exclusive_bar(dev);
     }
+    /* A region holds on to its subregions' owner; here that is its own. */
+    if (memory_region_is_mapped(&s->doorbells[0])) {
+        memory_region_del_subregion(&s->registers, &s->doorbells[0]);
+    }
     pcienic_config_exit(s);
 }
 
@@ -325,6 +334,11 @@ static void pcienic_realize(PCIDevice *dev, Error **errp)
 {
     PcienicState *s = PCIENIC(dev);
 
+    if (!pci_bus_is_express(pci_get_bus(dev))) {
+        error_setg(errp, "bus %s is not PCI Express: use pcie.0 or a "
+                   "pcie-root-port", BUS(pci_get_bus(dev))->name);
+        return;
+    }
     if (!pcienic_check_properties(s, errp)) {
         return;
     }

@@ -67,7 +67,7 @@ void pcienic_config_reset(PcienicState *s, PcienicResetKind kind);
 /* Is a function-level reset what resets us? Only inside a reset phase. */
 bool pcienic_config_in_flr(PcienicState *s);
 bool pcienic_config_in_d0(PcienicState *s);
-/* Map the BARs as the power state wants it. */
+/* Device memory answers in D0 only. */
 void pcienic_config_apply_power(PcienicState *s);
 PcienicIrqMode pcienic_config_irq_mode(PcienicState *s, unsigned *enabled);
 

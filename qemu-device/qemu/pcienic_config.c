@@ -120,10 +120,7 @@ bool pcienic_config_in_d0(PcienicState *s)
 
 void pcienic_config_apply_power(PcienicState *s)
 {
-    bool on = pcienic_config_in_d0(s);
-
-    memory_region_set_enabled(&s->registers, on);
-    memory_region_set_enabled(&s->memory, on);
+    memory_region_set_enabled(&s->memory, pcienic_config_in_d0(s));
 }
 
 PcienicIrqMode pcienic_config_irq_mode(PcienicState *s, unsigned *enabled)
