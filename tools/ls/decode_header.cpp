@@ -119,7 +119,7 @@ void interrupt_and_place(const ConfigImage& config, const SystemView& system, Fu
                          out.header_type == PCI_HEADER_TYPE_CARDBUS;
     if (has_pin && (pin != 0 || system.irq != 0)) {
         out.header.push_back({.name = "Interrupt", .rows = {}});
-        const char letter = pin == 0 ? '?' : static_cast<char>('A' + pin - 1);
+        const char letter = pin >= 1 && pin <= 4 ? static_cast<char>('A' + pin - 1) : '?';
         out.header.back()
             .row()
             .text("pin", std::string(1, letter), " pin ")

@@ -136,6 +136,7 @@ class Generator {
         for (std::size_t bar = 0; bar < 6; ++bar) out.put32(0x10 + 4 * bar, base_address(bar));
         for (const std::size_t at : {0x0c, 0x0d, 0x2c, 0x2d, 0x2e, 0x30, 0x31, 0x32, 0x33, 0x3c, 0x3d, 0x3e, 0x3f})
             if (one_in(2)) out.put(at, {byte()});
+        out.put(0x3d, {static_cast<std::uint8_t>(random_() % 5)});
         standard(out);
         extended(out);
         return out;
