@@ -19,7 +19,7 @@ namespace uiovfio {
 struct SimOptions {
     /// Where the device says it is.
     Bdf bdf = {0, 0, 1, 0};
-    /// MSI-X vectors, 1 to 2048. MSI has the next power of two, at most 32.
+    /// MSI-X vectors, 1 to 2048. MSI has as many, rounded down to a power of two, at most 32.
     unsigned vectors = 32;
     /// Bytes of device memory, a power of two from 4 KiB.
     std::size_t memory_size = 16 * 1024 * 1024;

@@ -143,10 +143,11 @@ class SimBackend final : public Backend {
     explicit SimBackend(const SimOptions& options)
         : Backend{options.bdf},
           options_{options},
-          msi_vectors_{std::min(std::bit_ceil(options.vectors), PCIENIC_MAX_MSI_VECTORS)},
+          msi_vectors_{std::bit_floor(std::min(options.vectors, PCIENIC_MAX_MSI_VECTORS))},
           pba_offset_{std::max(options.vectors * kEntryBytes, 2048U)},
-          msix_bar_size_{std::max<std::uint64_t>(std::bit_ceil(pba_offset_ + (options.vectors / 8 + 1) * 8), kPage)},
-          config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size},
+          msix_bar_size_{std::max<std::uint64_t>(std::bit_ceil(pba_offset_ + (options.vectors + 63) / 64 * 8), kPage)},
+          config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size,
+                  options.can_reset},
           memory_(options.memory_size),
           table_(options.vectors * kEntryBytes),
           pending_(options.vectors) {
@@ -549,7 +550,7 @@ const PcienicOps SimBackend::kOps{
             self(opaque).work_ = true;
             self(opaque).wake_.notify_one();
         },
-    .guest_error = nullptr,
+    .guest_error = [](void*, unsigned, std::uint64_t) {},  // the error latch tells
     .bus_master = [](void* opaque) { return self(opaque).is_bus_master(); },
     .memory_written = nullptr,
     .completed = nullptr,

@@ -10,6 +10,9 @@ namespace uiovfio::detail {
 
 namespace {
 
+// The default of the device's property `serial` in QEMU.
+constexpr std::uint64_t kSerial = 0x525400fffe504301;
+
 constexpr std::uint16_t capability_header(std::uint16_t id, std::uint16_t next) noexcept {
     return static_cast<std::uint16_t>(id | next << 8);
 }
@@ -21,7 +24,7 @@ constexpr std::uint32_t extended_header(std::uint16_t id, unsigned version, std:
 }  // namespace
 
 SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_bar_size, std::uint32_t pba_offset,
-                     std::uint64_t memory_size) {
+                     std::uint64_t memory_size, bool has_reset) {
     // The header (PCI Local Bus 3.0, 6.1).
     put(config::kVendorId, 2, PCIENIC_VENDOR_ID);
     put(config::kDeviceId, 2, PCIENIC_DEVICE_ID);
@@ -30,7 +33,7 @@ SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_
     put(config::kClassCode, 3, PCIENIC_CLASS_CODE);
     put(config::kSubsystemVendorId, 2, PCIENIC_SUBSYSTEM_VENDOR_ID);
     put(config::kSubsystemId, 2, PCIENIC_SUBSYSTEM_ID);
-    put(config::kCapabilityPointer, 1, kPowerManagement);
+    put(config::kCapabilityPointer, 1, kMsix);
     put(config::kInterruptPin, 1, 1);  // INTA
     allow(config::kCommand, 2,
           config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster | config::kCommandIntxDisable);
@@ -42,27 +45,27 @@ SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_
     allow(config::kBar0 + 4 * PCIENIC_BAR_MEMORY, 8, ~(memory_size - 1));
 
     // Power management 1.2: no PME, D0 and D3hot, no soft reset from D3hot to D0.
-    put(kPowerManagement, 2, capability_header(capability::kPowerManagement, kMsi));
+    put(kPowerManagement, 2, capability_header(capability::kPowerManagement, 0));
     put(kPowerManagement + 2, 2, 0x0003);
     put(kPowerManagement + 4, 2, 0x0008);
     allow(kPowerManagement + 4, 2, 0x0003);
 
     // MSI: 64-bit addresses, per-vector masking.
     const auto multiple = static_cast<unsigned>(std::countr_zero(msi_vectors));
-    put(kMsi, 2, capability_header(capability::kMsi, kMsix));
+    put(kMsi, 2, capability_header(capability::kMsi, kVendor));
     put(kMsi + 2, 2, 0x0180U | multiple << 1);
     allow(kMsi + 2, 2, 0x0071);
     allow(kMsi + 4, 8, ~std::uint64_t{3});
     allow(kMsi + 12, 2, 0xffff);
     allow(kMsi + 16, 4, msi_vectors == 32 ? 0xffffffffU : (1U << msi_vectors) - 1);
 
-    put(kMsix, 2, capability_header(capability::kMsix, kVendor));
+    put(kMsix, 2, capability_header(capability::kMsix, kExpress));
     put(kMsix + 2, 2, vectors - 1);
     put(kMsix + 4, 4, PCIENIC_BAR_MSIX);
     put(kMsix + 8, 4, pba_offset | PCIENIC_BAR_MSIX);
     allow(kMsix + 2, 2, 0xc000);
 
-    put(kVendor, 2, capability_header(PCIENIC_VENDOR_CAP_CAP_ID_VALUE, kExpress));
+    put(kVendor, 2, capability_header(PCIENIC_VENDOR_CAP_CAP_ID_VALUE, kPowerManagement));
     put(kVendor + PCIENIC_VENDOR_CAP_LENGTH_OFFSET, 1, PCIENIC_VENDOR_CAP_LENGTH_VALUE);
     put(kVendor + PCIENIC_VENDOR_CAP_VERSION_OFFSET, 1, PCIENIC_VENDOR_CAP_VERSION_VALUE);
     put(kVendor + PCIENIC_VENDOR_CAP_REGISTER_BAR_OFFSET, 1, PCIENIC_VENDOR_CAP_REGISTER_BAR_VALUE);
@@ -75,15 +78,17 @@ SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_
     put(kVendor + PCIENIC_VENDOR_CAP_VECTORS_OFFSET, 2, vectors);
 
     // PCI Express endpoint, version 2, with function-level reset (PCI Express Base 5.0, 7.5.3).
-    put(kExpress, 2, capability_header(capability::kPciExpress, 0));
+    put(kExpress, 2, capability_header(capability::kPciExpress, kMsi));
     put(kExpress + 2, 2, 0x0002);
-    put(kExpress + 4, 4, 0x10008000);   // device capabilities: role-based error reporting, FLR
+    // Role-based error reporting, and function-level reset where there is one.
+    put(kExpress + 4, 4, 0x00008000U | (has_reset ? 0x10000000U : 0U));
     allow(kExpress + 8, 2, 0x000f);     // device control: error reporting enables
     put(kExpress + 12, 4, 0x00000011);  // link: 2.5 GT/s, x1
     put(kExpress + 18, 2, 0x0011);
 
     put(kErrorReporting, 4, extended_header(extended_capability::kAdvancedErrorReporting, 2, kSerialNumber));
     put(kSerialNumber, 4, extended_header(extended_capability::kSerialNumber, 1, kDvsec));
+    put(kSerialNumber + 4, 8, kSerial);
     put(kDvsec, 4, extended_header(extended_capability::kDesignatedVendorSpecific, 1, 0));
     put(kDvsec + 4, 4, PCIENIC_DVSEC_VENDOR | PCIENIC_DVSEC_REVISION << 16 | PCIENIC_DVSEC_SIZE << 20);
     put(kDvsec + 8, 2, PCIENIC_DVSEC_ID);

@@ -16,18 +16,18 @@ class SimConfig {
   public:
     static constexpr std::uint16_t kSize = 4096;
 
-    // Where the capabilities lie; the order of the list is that of the names.
+    // Where the capabilities lie.
     static constexpr std::uint16_t kPowerManagement = 0x40;
-    static constexpr std::uint16_t kMsi = 0x48;
-    static constexpr std::uint16_t kMsix = 0x60;
-    static constexpr std::uint16_t kVendor = 0x70;
-    static constexpr std::uint16_t kExpress = 0x90;
+    static constexpr std::uint16_t kMsi = 0x50;
+    static constexpr std::uint16_t kMsix = 0x68;
+    static constexpr std::uint16_t kExpress = 0x80;
+    static constexpr std::uint16_t kVendor = 0xc0;
     static constexpr std::uint16_t kErrorReporting = 0x100;
-    static constexpr std::uint16_t kSerialNumber = 0x148;
+    static constexpr std::uint16_t kSerialNumber = 0x150;
     static constexpr std::uint16_t kDvsec = 0x160;
 
     SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_bar_size, std::uint32_t pba_offset,
-              std::uint64_t memory_size);
+              std::uint64_t memory_size, bool has_reset);
 
     [[nodiscard]] std::uint32_t read(std::uint16_t offset, unsigned width) const noexcept;
     void write(std::uint16_t offset, unsigned width, std::uint32_t value) noexcept;

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+#include <poll.h>
+
+#include <atomic>
+#include <thread>
+
+#include "conformance.hpp"
+
+namespace uiovfio::conformance {
+
+namespace regs = pcienic::regs;
+
+namespace {
+
+struct ModeCase {
+    InterruptMode mode;
+    unsigned vectors;
+};
+
+void PrintTo(const ModeCase& mode, std::ostream* out) { *out << to_string(mode.mode); }
+
+std::string mode_name(const testing::TestParamInfo<ModeCase>& info) {
+    switch (info.param.mode) {
+        case InterruptMode::intx:
+            return "Intx";
+        case InterruptMode::msi:
+            return "Msi";
+        case InterruptMode::msix:
+            return "Msix";
+    }
+    return "Unknown";
+}
+
+bool is_readable_now(int descriptor) {
+    pollfd entry{.fd = descriptor, .events = POLLIN, .revents = 0};
+    return ::poll(&entry, 1, 0) == 1;
+}
+
+}  // namespace
+
+class ConformanceInterrupts : public Conformance {};
+
+/// Cases that hold in each of the three modes, with all vectors that the device has.
+class ConformanceInterruptModes : public Conformance, public testing::WithParamInterface<ModeCase> {
+  protected:
+    void SetUp() override { interrupts.enable(GetParam().mode, GetParam().vectors); }
+
+    Interrupts& interrupts = device.interrupts();
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, ConformanceInterruptModes,
+                         testing::Values(ModeCase{InterruptMode::intx, 1}, ModeCase{InterruptMode::msi, 32},
+                                         ModeCase{InterruptMode::msix, 32}),
+                         mode_name);
+
+TEST_P(ConformanceInterruptModes, TellWhatIsEnabled) {
+    EXPECT_EQ(interrupts.available(GetParam().mode), GetParam().vectors);
+    EXPECT_EQ(interrupts.mode(), GetParam().mode);
+    EXPECT_EQ(interrupts.count(), GetParam().vectors);
+}
+
+TEST_P(ConformanceInterruptModes, DeliverEachVectorByLoopbackToItselfAlone) {
+    for (unsigned vector = 0; vector < interrupts.count(); ++vector) {
+        interrupts.trigger(vector);
+        EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
+        for (unsigned other = 0; other < interrupts.count(); ++other)
+            EXPECT_EQ(interrupts.try_take(other), 0u) << "vector " << other << " after " << vector;
+    }
+}
+
+TEST_P(ConformanceInterruptModes, AddUpWhatNobodyWaitedFor) {
+    for (int i = 0; i < 3; ++i) interrupts.trigger(0);
+    EXPECT_TRUE(is_readable_now(interrupts.event_fd(0)));
+    EXPECT_EQ(interrupts.wait(0, kPatience), 3u);
+    EXPECT_EQ(interrupts.try_take(0), 0u);
+    EXPECT_FALSE(is_readable_now(interrupts.event_fd(0)));
+}
+
+TEST_P(ConformanceInterruptModes, DeliverAgainAfterTheyWereDisabled) {
+    interrupts.disable();
+    interrupts.disable();
+    EXPECT_EQ(interrupts.count(), 0u);
+    interrupts.enable(GetParam().mode, 1);
+    EXPECT_EQ(interrupts.count(), 1u);
+    interrupts.trigger(0);
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+}
+
+TEST_P(ConformanceInterruptModes, DeliverAfterAReset) {
+    device.reset();
+    EXPECT_EQ(interrupts.mode(), GetParam().mode);
+    EXPECT_EQ(interrupts.count(), GetParam().vectors);
+    const unsigned last = interrupts.count() - 1;
+    interrupts.trigger(last);
+    EXPECT_EQ(interrupts.wait(last, kPatience), 1u);
+    fire(last);
+    EXPECT_EQ(interrupts.wait(last, kPatience), 1u);
+}
+
+TEST_P(ConformanceInterruptModes, KeepAcrossAResetWhatCameBeforeIt) {
+    interrupts.trigger(0);
+    device.reset();
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+}
+
+TEST_P(ConformanceInterruptModes, RefuseASecondMode) {
+    EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::msix, 1); }), Errc::interrupt_mode_busy);
+    EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::intx, 1); }), Errc::interrupt_mode_busy);
+}
+
+TEST_P(ConformanceInterruptModes, RefuseVectorsThatAreNotEnabled) {
+    const unsigned beyond = interrupts.count();
+    EXPECT_EQ(errc_of([&] { interrupts.wait(beyond, kAtOnce); }), Errc::no_such_vector);
+    EXPECT_EQ(errc_of([&] { interrupts.trigger(beyond); }), Errc::no_such_vector);
+    EXPECT_EQ(errc_of([&] { (void)interrupts.event_fd(beyond); }), Errc::no_such_vector);
+    EXPECT_EQ(errc_of([&] { (void)interrupts.subscribe(beyond); }), Errc::no_such_vector);
+    EXPECT_EQ(interrupts.try_take(beyond), 0u);
+}
+
+// However often, and whenever the device is reset: a wait that is in progress is told.
+TEST_P(ConformanceInterruptModes, TellThoseWhoWaitOfAReset) {
+    std::atomic<bool> told{false};
+    std::error_code ec;
+    std::thread waiter{[&] {
+        interrupts.wait(0, kPatience, ec);
+        told = true;
+    }};
+    while (!told) device.reset();
+    waiter.join();
+    EXPECT_EQ(ec, Errc::device_reset);
+    interrupts.trigger(0);
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+}
+
+TEST_P(ConformanceInterruptModes, TellThoseWhoWaitThatTheyWereDisabled) {
+    std::error_code ec;
+    std::thread waiter{[&] { interrupts.wait(0, kPatience, ec); }};
+    interrupts.disable();
+    waiter.join();
+    EXPECT_EQ(ec, Errc::interrupts_not_enabled);
+}
+
+TEST_P(ConformanceInterruptModes, WakeAWaitThatHasBegun) {
+    std::uint64_t count = 0;
+    std::thread waiter{[&] { count = interrupts.wait(0, kPatience); }};
+    interrupts.trigger(0);
+    waiter.join();
+    EXPECT_EQ(count, 1u);
+}
+
+TEST_F(ConformanceInterrupts, AreRefusedWhereTheyCannotBeHad) {
+    auto& interrupts = device.interrupts();
+    EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::msix, 0); }), Errc::invalid_argument);
+    EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::msix, kVectors + 1); }), Errc::interrupt_capacity);
+    EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::intx, 2); }), Errc::interrupt_capacity);
+    EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::msi, 33); }), Errc::interrupt_capacity);
+    EXPECT_EQ(interrupts.count(), 0u);
+    interrupts.enable(InterruptMode::msix, kVectors);
+}
+
+TEST_F(ConformanceInterrupts, AreAnErrorBeforeTheyAreEnabled) {
+    auto& interrupts = device.interrupts();
+    EXPECT_EQ(errc_of([&] { interrupts.wait(0, kAtOnce); }), Errc::interrupts_not_enabled);
+    EXPECT_EQ(errc_of([&] { interrupts.trigger(0); }), Errc::interrupts_not_enabled);
+    EXPECT_EQ(errc_of([&] { (void)interrupts.mode(); }), Errc::interrupts_not_enabled);
+    EXPECT_EQ(errc_of([&] { (void)interrupts.event_fd(0); }), Errc::interrupts_not_enabled);
+    EXPECT_EQ(errc_of([&] { (void)interrupts.subscribe(0); }), Errc::interrupts_not_enabled);
+    EXPECT_EQ(errc_of([&] { interrupts.mask(); }), Errc::interrupts_not_enabled);
+    std::error_code ec;
+    EXPECT_EQ(interrupts.event_fd(0, ec), -1);
+    EXPECT_EQ(ec, Errc::interrupts_not_enabled);
+    interrupts.disable();
+}
+
+TEST_F(ConformanceInterrupts, TimeOut) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, 1);
+    EXPECT_EQ(errc_of([&] { interrupts.wait(0, kAtOnce); }), Errc::timed_out);
+    EXPECT_EQ(errc_of([&] { interrupts.wait(0, std::chrono::milliseconds{1}); }), Errc::timed_out);
+}
+
+TEST_F(ConformanceInterrupts, GoFromModeToModeAndToMoreVectors) {
+    auto& interrupts = device.interrupts();
+    for (const auto& [mode, count] :
+         {ModeCase{InterruptMode::msix, 2}, ModeCase{InterruptMode::intx, 1}, ModeCase{InterruptMode::msi, 4},
+          ModeCase{InterruptMode::msix, kVectors}, ModeCase{InterruptMode::msi, 1}, ModeCase{InterruptMode::msi, 32}}) {
+        interrupts.enable(mode, count);
+        interrupts.trigger(count - 1);
+        EXPECT_EQ(interrupts.wait(count - 1, kPatience), 1u) << to_string(mode) << " with " << count;
+        interrupts.disable();
+    }
+}
+
+TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsMsix) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, kVectors);
+    for (unsigned vector = 0; vector < kVectors; ++vector) {
+        fire(vector);
+        EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
+        for (unsigned other = 0; other < kVectors; ++other) EXPECT_EQ(interrupts.try_take(other), 0u);
+    }
+}
+
+TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsMsi) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msi, kVectors);
+    for (unsigned vector = 0; vector < kVectors; ++vector) {
+        fire(vector);
+        EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
+    }
+}
+
+TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsIntxOnceUntilUnmasked) {
+    auto& interrupts = device.interrupts();
+    const auto window = registers();
+    interrupts.enable(InterruptMode::intx, 1);
+    fire(7);
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    EXPECT_EQ(regs::IrqCause::read(window, 0).raw(), 1u << 7);
+    // The line is still driven: it fires as soon as the kernel lets it.
+    interrupts.unmask();
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    // Quiet at last: the cause goes first, then the mask.
+    regs::IrqCause::write(window, 0, 1u << 7);
+    interrupts.unmask();
+    fire(9);
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    regs::IrqCause::write(window, 0, 1u << 9);
+    interrupts.unmask();
+    EXPECT_EQ(interrupts.try_take(0), 0u);
+}
+
+TEST_F(ConformanceInterrupts, StayBehindTheIntxMask) {
+    auto& interrupts = device.interrupts();
+    const auto window = registers();
+    interrupts.enable(InterruptMode::intx, 1);
+    interrupts.mask();
+    fire(0);
+    EXPECT_EQ(regs::IrqCause::read(window, 0).raw(), 1u);
+    EXPECT_EQ(interrupts.try_take(0), 0u);
+    interrupts.unmask();
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    regs::IrqCause::write(window, 0, 1u);
+}
+
+TEST_F(ConformanceInterrupts, AreMaskedByTheKernelOnlyAsIntx) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, 1);
+    EXPECT_EQ(errc_of([&] { interrupts.mask(); }), Errc::unsupported);
+    EXPECT_EQ(errc_of([&] { interrupts.unmask(); }), Errc::unsupported);
+}
+
+TEST_F(ConformanceInterrupts, WaitInTheMsixTableWhileMasked) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, 4);
+    // An entry's vector control and the pending bits (PCI Local Bus 3.0, 6.8.2); the table comes first in BAR2, and the
+    // capability says where the pending bits are.
+    constexpr std::size_t kControlOf2 = 2 * 16 + 12;
+    const auto capability = device.config().find(capability::kMsix);
+    ASSERT_TRUE(capability);
+    const std::uint32_t pba = device.config().read32(static_cast<std::uint16_t>(capability->offset + 8)) & ~7u;
+    const auto table = device.bar(pcienic::kBarMsix).window();
+    EXPECT_EQ(table.load<std::uint32_t>(kControlOf2) & 1u, 0u);
+    EXPECT_EQ(table.load<std::uint32_t>(20 * 16 + 12) & 1u, 1u) << "a vector that is not enabled is masked";
+
+    table.store<std::uint32_t>(kControlOf2, 1);
+    fire(2);
+    EXPECT_EQ(table.load<std::uint32_t>(pba), 1u << 2);
+    EXPECT_EQ(interrupts.try_take(2), 0u);
+    table.store<std::uint32_t>(kControlOf2, 0);
+    EXPECT_EQ(interrupts.wait(2, kPatience), 1u);
+    EXPECT_EQ(table.load<std::uint32_t>(pba), 0u);
+}
+
+TEST_F(ConformanceInterrupts, AreHeldBackWithoutBusMastering) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, kVectors);
+    device.config().set_bus_master(false);
+    fire(3);
+    EXPECT_EQ(interrupts.try_take(3), 0u);
+    device.config().set_bus_master(true);
+    EXPECT_EQ(interrupts.wait(3, kPatience), 1u);
+}
+
+TEST_F(ConformanceInterrupts, AreCountedExactlyWhenEachIsAwaited) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, kVectors);
+    std::uint64_t received = 0;
+    for (unsigned i = 0; i < 1000; ++i) {
+        fire(i % kVectors);
+        received += interrupts.wait(i % kVectors, kPatience);
+    }
+    EXPECT_EQ(received, 1000u);
+}
+
+}  // namespace uiovfio::conformance

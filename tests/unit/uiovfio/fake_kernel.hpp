@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A model of the kernel's VFIO, as far as the vfio backend talks to it: it insists on the order of the calls as the
+/// kernel does, keeps a log, and can be told to fail.
+
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "system.hpp"
+
+namespace uiovfio::test {
+
+class FakeKernel : public detail::System {
+  public:
+    // What the machine and the device are.
+    int api_version = VFIO_API_VERSION;
+    bool has_type1 = true;
+    bool is_viable = true;
+    bool can_reset = true;
+    bool is_pci = true;
+    bool tells_ranges = true;
+    bool tells_msix_mappable = true;
+    bool has_sparse_registers = false;
+    unsigned grows_answers = 0;  ///< so many times an INFO answer has become larger meanwhile
+    int most_vectors = 1 << 20;  ///< an arm of more gets this as a positive result
+    std::uint64_t lock_limit = ~std::uint64_t{0};
+    std::optional<std::uint64_t> unmaps_only;  ///< bytes that an unmap claims to have removed
+    unsigned group_is_busy_for = 0;            ///< so many opens of the group fail with EBUSY
+
+    /// Makes the `skip`th next call of that name (an ioctl's, or "open container") fail.
+    void fail(const std::string& call, int error, unsigned skip = 0) { failures_[call] = {error, skip}; }
+
+    std::vector<std::string> log;
+    std::vector<std::byte> last_irq_set;
+    std::vector<std::uint8_t> config = make_config();
+    std::set<int> open_files;
+
+    static constexpr std::uint64_t kRegionStride = std::uint64_t{1} << 40;
+
+    int open(const char* path, int flags) noexcept override {
+        const std::string name{path};
+        const bool is_container = name.ends_with("/vfio/vfio");
+        const char* call = is_container ? "open container" : "open group";
+        log.emplace_back(call);
+        if ((flags & O_CLOEXEC) == 0) log.emplace_back("NOT CLOSED ON EXEC");
+        if (!is_container && group_is_busy_for > 0) {
+            --group_is_busy_for;
+            return error(EBUSY);
+        }
+        if (const int code = failure(call)) return error(code);
+        const int descriptor = is_container ? kContainer : kGroup;
+        open_files.insert(descriptor);
+        return descriptor;
+    }
+
+    int close(int descriptor) noexcept override {
+        if (descriptor < kContainer) return ::close(descriptor);  // a real one: memory for "all ones"
+        log.push_back("close " + name_of(descriptor));
+        open_files.erase(descriptor);
+        if (descriptor == kDevice) device_is_mapped_when_closed = mapped_ > 0;
+        if (descriptor == kContainer) group_attached_ = iommu_set_ = false;
+        return 0;
+    }
+
+    int ioctl(int descriptor, unsigned long request, unsigned long argument) noexcept override {
+        switch (request) {
+            case VFIO_GET_API_VERSION:
+                return call("GET_API_VERSION", api_version);
+            case VFIO_CHECK_EXTENSION:
+                return call("CHECK_EXTENSION", argument == VFIO_TYPE1v2_IOMMU && has_type1 ? 1 : 0);
+            case VFIO_SET_IOMMU:
+                if (!group_attached_ || iommu_set_) return error(EINVAL);
+                iommu_set_ = argument == VFIO_TYPE1v2_IOMMU;
+                return call("SET_IOMMU", 0);
+            case VFIO_DEVICE_RESET:
+                return call("RESET", 0);
+            default:
+                break;
+        }
+        log.push_back("unknown request on " + name_of(descriptor));
+        return error(ENOTTY);
+    }
+
+    int ioctl(int /*descriptor*/, unsigned long request, void* argument) noexcept override {
+        switch (request) {
+            case VFIO_GROUP_GET_STATUS:
+                return group_status(static_cast<vfio_group_status*>(argument));
+            case VFIO_GROUP_SET_CONTAINER: {
+                const int result = call("SET_CONTAINER", *static_cast<int*>(argument) == kContainer ? 0 : -1);
+                group_attached_ = result == 0;
+                return result;
+            }
+            case VFIO_GROUP_GET_DEVICE_FD: {
+                if (!iommu_set_) return error(EINVAL);
+                device_name = static_cast<const char*>(argument);
+                const int result = call("GET_DEVICE_FD", kDevice);
+                if (result == kDevice) open_files.insert(kDevice);
+                return result;
+            }
+            case VFIO_DEVICE_GET_INFO:
+                return device_info(static_cast<vfio_device_info*>(argument));
+            case VFIO_DEVICE_GET_REGION_INFO:
+                return region_info(static_cast<vfio_region_info*>(argument));
+            case VFIO_DEVICE_GET_IRQ_INFO:
+                return irq_info(static_cast<vfio_irq_info*>(argument));
+            case VFIO_DEVICE_SET_IRQS:
+                return set_irqs(static_cast<vfio_irq_set*>(argument));
+            case VFIO_IOMMU_GET_INFO:
+                return iommu_info(static_cast<vfio_iommu_type1_info*>(argument));
+            case VFIO_IOMMU_MAP_DMA:
+                return map_dma(*static_cast<vfio_iommu_type1_dma_map*>(argument));
+            case VFIO_IOMMU_UNMAP_DMA:
+                return unmap_dma(*static_cast<vfio_iommu_type1_dma_unmap*>(argument));
+            default:
+                return error(ENOTTY);
+        }
+    }
+
+    ssize_t pread(int descriptor, void* buffer, std::size_t length, std::uint64_t offset) noexcept override {
+        if (const int code = failure("pread")) return error(code);
+        if (descriptor != kDevice) return error(EBADF);
+        const auto region = static_cast<unsigned>(offset / kRegionStride);
+        const std::uint64_t at = offset % kRegionStride;
+        if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
+            std::memcpy(buffer, &config[at], length);
+        } else {
+            log.push_back("pread BAR" + std::to_string(region) + "+" + std::to_string(at));
+            std::memset(buffer, 0x42, length);
+        }
+        return static_cast<ssize_t>(length);
+    }
+
+    ssize_t pwrite(int descriptor, const void* buffer, std::size_t length, std::uint64_t offset) noexcept override {
+        if (const int code = failure("pwrite")) return error(code);
+        if (descriptor != kDevice) return error(EBADF);
+        const auto region = static_cast<unsigned>(offset / kRegionStride);
+        if (region == VFIO_PCI_CONFIG_REGION_INDEX)
+            std::memcpy(&config[offset % kRegionStride], buffer, length);
+        else
+            log.push_back("pwrite BAR" + std::to_string(region));
+        return static_cast<ssize_t>(length);
+    }
+
+    void* mmap(void* address, std::size_t length, int protection, int flags, int descriptor,
+               std::uint64_t offset) noexcept override {
+        if (descriptor == kDevice) {
+            log.push_back("mmap BAR" + std::to_string(offset / kRegionStride) + "+" +
+                          std::to_string(offset % kRegionStride) + " length " + std::to_string(length));
+            if (const int code = failure("mmap")) {
+                errno = code;
+                return MAP_FAILED;
+            }
+            ++mapped_;
+            return ::mmap(address, length, protection, (flags & ~MAP_SHARED) | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        }
+        if (descriptor >= 0 || (flags & MAP_FIXED) != 0) mapped_ = 0;  // covers what was mapped
+        return ::mmap(address, length, protection, flags, descriptor, static_cast<off_t>(offset));
+    }
+
+    int munmap(void* address, std::size_t length) noexcept override { return ::munmap(address, length); }
+    std::uint64_t memory_lock_limit() noexcept override { return lock_limit; }
+    void sleep_milliseconds(unsigned milliseconds) noexcept override { slept += milliseconds; }
+
+    std::string device_name;
+    unsigned slept = 0;
+    bool device_is_mapped_when_closed = false;
+    std::map<std::uint64_t, std::uint64_t> mappings;
+    std::uint32_t last_map_flags = 0;
+
+  private:
+    static constexpr int kContainer = 100000;
+    static constexpr int kGroup = 100001;
+    static constexpr int kDevice = 100002;
+
+    static std::string name_of(int descriptor) {
+        return descriptor == kContainer ? "container" : descriptor == kGroup ? "group" : "device";
+    }
+
+    static int error(int code) noexcept {
+        errno = code;
+        return -1;
+    }
+
+    /// The errno with which this call is to fail, or 0.
+    int failure(const std::string& call) {
+        const auto found = failures_.find(call);
+        if (found == failures_.end()) return 0;
+        if (found->second.second-- > 0) return 0;
+        const int code = found->second.first;
+        failures_.erase(found);
+        return code;
+    }
+
+    int call(const std::string& name, int result) {
+        log.push_back(name);
+        if (const int code = failure(name)) return error(code);
+        return result;
+    }
+
+    int group_status(vfio_group_status* status) {
+        if (status->argsz != sizeof *status) return error(EINVAL);
+        status->flags = is_viable ? VFIO_GROUP_FLAGS_VIABLE : 0;
+        return call("GET_STATUS", 0);
+    }
+
+    int device_info(vfio_device_info* info) {
+        info->flags = (is_pci ? VFIO_DEVICE_FLAGS_PCI : 0U) | (can_reset ? VFIO_DEVICE_FLAGS_RESET : 0U);
+        info->num_regions = VFIO_PCI_NUM_REGIONS;
+        info->num_irqs = VFIO_PCI_NUM_IRQS;
+        return call("GET_INFO", 0);
+    }
+
+    /// Writes `head` and what follows it as far as argsz has room, and says how much it would have been.
+    template <class Head>
+    void answer(Head* out, Head head, std::vector<std::byte> chain) {
+        if (grows_answers > 0) {
+            --grows_answers;
+            grown_ += 64;
+        }
+        const std::size_t needed = sizeof(Head) + chain.size() + grown_;
+        const std::uint32_t room = out->argsz;
+        head.argsz = static_cast<std::uint32_t>(std::max<std::size_t>(needed, sizeof(Head)));
+        if (!chain.empty()) head.cap_offset = room >= needed ? static_cast<std::uint32_t>(sizeof(Head)) : 0;
+        std::memcpy(out, &head, sizeof head);
+        if (!chain.empty() && room >= needed)
+            std::memcpy(reinterpret_cast<std::byte*>(out) + sizeof head, chain.data(), chain.size());
+    }
+
+    template <class T>
+    static void append(std::vector<std::byte>& bytes, const T& value) {
+        const auto* from = reinterpret_cast<const std::byte*>(&value);
+        bytes.insert(bytes.end(), from, from + sizeof value);
+    }
+
+    int region_info(vfio_region_info* info) {
+        const std::map<unsigned, std::uint64_t> sizes{
+            {0, 0x10000}, {2, 0x4000}, {4, 0x100000}, {VFIO_PCI_CONFIG_REGION_INDEX, 4096}};
+        vfio_region_info head = *info;
+        const auto size = sizes.find(info->index);
+        if (size == sizes.end()) {
+            head.size = 0;
+            head.flags = 0;
+            answer(info, head, {});
+            return call("GET_REGION_INFO", info->index == 1 ? error(EINVAL) : 0);
+        }
+        head.size = size->second;
+        head.offset = info->index * kRegionStride;
+        head.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+        if (info->index < 6) head.flags |= VFIO_REGION_INFO_FLAG_MMAP;
+        std::vector<std::byte> chain;
+        if (info->index == 2 && tells_msix_mappable)
+            append(chain, vfio_info_cap_header{VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, 1, 0});
+        if (info->index == 0 && has_sparse_registers) {
+            vfio_region_info_cap_sparse_mmap sparse{};
+            sparse.header = {VFIO_REGION_INFO_CAP_SPARSE_MMAP, 1, 0};
+            sparse.nr_areas = 2;
+            append(chain, sparse);
+            append(chain, vfio_region_sparse_mmap_area{0x1000, 0x2000});
+            append(chain, vfio_region_sparse_mmap_area{0x8000, 0x8000});
+        }
+        if (!chain.empty()) head.flags |= VFIO_REGION_INFO_FLAG_CAPS;
+        answer(info, head, std::move(chain));
+        return call("GET_REGION_INFO", 0);
+    }
+
+    int irq_info(vfio_irq_info* info) {
+        const std::map<unsigned, unsigned> counts{
+            {VFIO_PCI_INTX_IRQ_INDEX, 1}, {VFIO_PCI_MSI_IRQ_INDEX, 4}, {VFIO_PCI_MSIX_IRQ_INDEX, 16}};
+        info->flags = VFIO_IRQ_INFO_EVENTFD;
+        info->count = counts.at(info->index);
+        return call("GET_IRQ_INFO", 0);
+    }
+
+    int set_irqs(vfio_irq_set* set) {
+        const auto* bytes = reinterpret_cast<const std::byte*>(set);
+        last_irq_set.assign(bytes, bytes + set->argsz);
+        if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) != 0 && static_cast<int>(set->count) > most_vectors) {
+            log.emplace_back("SET_IRQS");
+            return most_vectors;
+        }
+        return call("SET_IRQS", 0);
+    }
+
+    int iommu_info(vfio_iommu_type1_info* info) {
+        vfio_iommu_type1_info head = *info;
+        head.flags = VFIO_IOMMU_INFO_PGSIZES;
+        head.iova_pgsizes = 0x40201000;
+        std::vector<std::byte> chain;
+        if (tells_ranges) {
+            head.flags |= VFIO_IOMMU_INFO_CAPS;
+            constexpr std::uint32_t kRangesBytes =
+                sizeof(vfio_iommu_type1_info_cap_iova_range) + 2 * sizeof(vfio_iova_range);
+            vfio_iommu_type1_info_cap_iova_range ranges{};
+            ranges.header = {VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1,
+                             static_cast<std::uint32_t>(sizeof head) + kRangesBytes};
+            ranges.nr_iovas = 2;
+            append(chain, ranges);
+            append(chain, vfio_iova_range{0, 0xfedfffff});
+            append(chain, vfio_iova_range{0xfef00000, 0x7fffffffff});
+            vfio_iommu_type1_info_dma_avail available{};
+            available.header = {VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 1, 0};
+            available.avail = static_cast<std::uint32_t>(65535 - mappings.size());
+            append(chain, available);
+        }
+        answer(info, head, std::move(chain));
+        return call("IOMMU_GET_INFO", 0);
+    }
+
+    int map_dma(const vfio_iommu_type1_dma_map& map) {
+        last_map_flags = map.flags;
+        const int result = call("MAP_DMA", 0);
+        if (result == 0) mappings[map.iova] = map.size;
+        return result;
+    }
+
+    int unmap_dma(vfio_iommu_type1_dma_unmap& unmap) {
+        const int result = call("UNMAP_DMA", 0);
+        if (result != 0) return result;
+        const auto found = mappings.find(unmap.iova);
+        unmap.size = unmaps_only.value_or(found == mappings.end() ? 0 : found->second);
+        mappings.erase(unmap.iova);
+        return 0;
+    }
+
+    /// A header with one capability: MSI-X of 16 vectors, its table in the second page of BAR2.
+    static std::vector<std::uint8_t> make_config() {
+        std::vector<std::uint8_t> bytes(4096);
+        const auto put = [&](std::size_t at, std::uint32_t value, unsigned width) {
+            for (unsigned i = 0; i < width; ++i) bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * i));
+        };
+        put(0x00, 0x10f21af4, 4);
+        put(0x06, 0x0010, 2);
+        put(0x10, 0xfe800000, 4);
+        put(0x18, 0xfe810000, 4);
+        put(0x20, 0x0000000c, 4);
+        put(0x34, 0x40, 1);
+        put(0x40, 0x11, 1);
+        put(0x42, 15, 2);
+        put(0x44, 0x1002, 4);
+        put(0x48, 0x2002, 4);
+        return bytes;
+    }
+
+    std::map<std::string, std::pair<int, unsigned>> failures_;
+    std::size_t grown_ = 0;
+    bool group_attached_ = false;
+    bool iommu_set_ = false;
+    int mapped_ = 0;
+};
+
+}  // namespace uiovfio::test

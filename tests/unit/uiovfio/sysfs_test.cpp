@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+#include "uiovfio/sysfs.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "fake_tree.hpp"
+#include "sysfs_files.hpp"
+#include "uiovfio/bind.hpp"
+
+namespace uiovfio {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+namespace {
+
+constexpr const char* kDevice = "0000:01:00.0";
+constexpr const char* kOther = "0000:01:00.1";
+const Bdf kBdf{0, 1, 0, 0};
+
+template <class Action>
+std::string error_text(Errc expected, Action&& action) {
+    try {
+        action();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.errc(), expected) << error.what();
+        return error.what();
+    }
+    ADD_FAILURE() << "no error";
+    return {};
+}
+
+}  // namespace
+
+class Sysfs : public testing::Test {
+  protected:
+    test::FakeTree tree;
+};
+
+TEST_F(Sysfs, DescribesAFunction) {
+    tree.add_function(kDevice);
+    tree.add_function(kOther);
+    tree.set_driver(kDevice, "vfio-pci");
+    tree.set_group(kDevice, 12);
+    fs::create_directory_symlink(tree.device(kOther), tree.root.sys / "kernel/iommu_groups/12/devices" / kOther);
+    const auto function = describe(kBdf, tree.root);
+    EXPECT_EQ(function.bdf, kBdf);
+    EXPECT_EQ(function.vendor, 0x1af4);
+    EXPECT_EQ(function.device, 0x10f2);
+    EXPECT_EQ(function.subsystem_vendor, 0x1af4);
+    EXPECT_EQ(function.subsystem_device, 0x5043);
+    EXPECT_EQ(function.class_code, 0x020000u);
+    EXPECT_EQ(function.revision, 1);
+    EXPECT_EQ(function.driver, "vfio-pci");
+    EXPECT_EQ(function.driver_override, "");
+    EXPECT_EQ(function.iommu_group, 12u);
+    EXPECT_THAT(function.group_members, ElementsAre(kBdf, Bdf{0, 1, 0, 1}));
+    EXPECT_EQ(function.numa_node, std::nullopt);
+    EXPECT_FALSE(function.is_bridge);
+    ASSERT_EQ(function.resources.size(), 3u);
+    EXPECT_EQ(function.resources[0].size, 0x10000u);
+    EXPECT_EQ(function.resources[0].address, 0xfe800000u);
+    EXPECT_TRUE(function.resources[1].is_io);
+    EXPECT_EQ(function.resources[1].index, 2u);
+    EXPECT_EQ(function.resources[2].index, 4u);
+    EXPECT_TRUE(function.resources[2].is_64bit);
+    EXPECT_TRUE(function.resources[2].is_prefetchable);
+}
+
+TEST_F(Sysfs, DescribesAFunctionThatHasLittle) {
+    tree.add_function(kDevice, "0x8086", "0x1234", "0x060400");
+    test::FakeTree::put(tree.device(kDevice) / "driver_override", "vfio-pci\n");
+    const auto function = describe(kBdf, tree.root);
+    EXPECT_EQ(function.driver, "");
+    EXPECT_EQ(function.driver_override, "vfio-pci");
+    EXPECT_EQ(function.iommu_group, std::nullopt);
+    EXPECT_TRUE(function.group_members.empty());
+    EXPECT_TRUE(function.is_bridge);
+}
+
+TEST_F(Sysfs, EnumeratesInOrder) {
+    for (const char* bdf : {"0000:02:00.0", "0000:00:1f.3", "0001:00:00.0", "0000:02:00.1"}) tree.add_function(bdf);
+    fs::create_directories(tree.device("not-a-function"));
+    fs::create_directories(tree.device("0000:09:00.0"));  // without files: it has just gone
+    std::vector<std::string> found;
+    for (const auto& function : enumerate(tree.root)) found.push_back(to_string(function.bdf));
+    EXPECT_THAT(found, ElementsAre("0000:00:1f.3", "0000:02:00.0", "0000:02:00.1", "0001:00:00.0"));
+}
+
+TEST_F(Sysfs, SaysWhatIsNotThere) {
+    EXPECT_THAT(error_text(Errc::no_such_device, [&] { describe(kBdf, tree.root); }), HasSubstr(kDevice));
+    EXPECT_THAT(error_text(Errc::system_error, [&] { enumerate({.sys = "/nonexistent"}); }),
+                HasSubstr("cannot list the PCI bus"));
+    std::error_code ec;
+    EXPECT_TRUE(enumerate({.sys = "/nonexistent"}, ec).empty());
+    EXPECT_EQ(ec, Errc::system_error);
+}
+
+TEST_F(Sysfs, FindsAFunctionByAddressOrByItsIdentity) {
+    tree.add_function(kDevice);
+    tree.add_function("0000:02:00.0", "0x8086", "0x10d3");
+    EXPECT_EQ(find_function("01:00.0", tree.root).bdf, kBdf);
+    EXPECT_EQ(find_function("1af4:10f2", tree.root).bdf, kBdf);
+    EXPECT_THAT(error_text(Errc::no_such_device, [&] { find_function("1234:5678", tree.root); }),
+                HasSubstr("1234:5678"));
+    EXPECT_THAT(error_text(Errc::invalid_bdf, [&] { find_function("1af4:zz", tree.root); }), HasSubstr("1af4:zz"));
+    EXPECT_THAT(error_text(Errc::invalid_bdf, [&] { find_function("card", tree.root); }), HasSubstr("card"));
+    tree.add_function("0000:03:00.0");
+    EXPECT_THAT(error_text(Errc::ambiguous_device, [&] { find_function("1af4:10f2", tree.root); }),
+                HasSubstr("2 PCI functions match: 0000:01:00.0, 0000:03:00.0"));
+}
+
+class WhyNotVfio : public Sysfs {
+  protected:
+    WhyNotVfio() {
+        tree.add_function(kDevice);
+        tree.set_driver(kDevice, "vfio-pci");
+        tree.set_group(kDevice, 7);
+        tree.add_vfio_nodes(7);
+    }
+
+    Obstacle obstacle() {
+        const auto found = why_not_vfio(kBdf, tree.root);
+        EXPECT_TRUE(found);
+        return found.value_or(Obstacle{});
+    }
+};
+
+TEST_F(WhyNotVfio, NothingStandsInTheWay) { EXPECT_FALSE(why_not_vfio(kBdf, tree.root)); }
+
+TEST_F(WhyNotVfio, ModulesAreMissing) {
+    fs::remove_all(tree.root.dev / "vfio");
+    EXPECT_EQ(obstacle().errc, Errc::no_vfio);
+    EXPECT_THAT(obstacle().remedy, HasSubstr("modprobe vfio-pci"));
+}
+
+TEST_F(WhyNotVfio, TheMachineHasNoIommu) {
+    fs::remove(tree.device(kDevice) / "iommu_group");
+    fs::remove_all(tree.root.sys / "class/iommu");
+    EXPECT_EQ(obstacle().errc, Errc::no_iommu);
+    EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("the machine has no IOMMU"));
+    EXPECT_THAT(obstacle().remedy, HasSubstr("intel_iommu=on"));
+}
+
+TEST_F(WhyNotVfio, TheIommuDoesNotCoverTheDevice) {
+    fs::remove(tree.device(kDevice) / "iommu_group");
+    EXPECT_EQ(obstacle().errc, Errc::no_iommu);
+    EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("not behind it"));
+}
+
+TEST_F(WhyNotVfio, AnotherDriverHasTheDevice) {
+    tree.set_driver(kDevice, "e1000e");
+    EXPECT_EQ(obstacle().errc, Errc::not_bound);
+    EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("the driver e1000e has the device"));
+    EXPECT_THAT(obstacle().remedy, HasSubstr("pcienic-ctl -s 0000:01:00.0 bind vfio-pci"));
+}
+
+TEST_F(WhyNotVfio, NoDriverHasTheDevice) {
+    tree.set_driver(kDevice, "");
+    EXPECT_EQ(obstacle().errc, Errc::not_bound);
+    EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("no driver has the device"));
+}
+
+TEST_F(WhyNotVfio, DriversThatAreBuiltOnVfioWillDo) {
+    tree.set_driver(kDevice, "mlx5_vfio_pci");
+    EXPECT_FALSE(why_not_vfio(kBdf, tree.root));
+}
+
+TEST_F(WhyNotVfio, TheGroupHasOtherDevicesOfTheKernels) {
+    for (const auto& [bdf, driver] : std::map<std::string, std::string>{
+             {"0000:01:00.1", "snd_hda_intel"}, {"0000:01:00.2", "pcieport"}, {"0000:01:00.3", ""}}) {
+        tree.add_function(bdf);
+        tree.set_driver(bdf, driver);
+        fs::create_directory_symlink(tree.device(bdf), tree.root.sys / "kernel/iommu_groups/7/devices" / bdf);
+    }
+    EXPECT_EQ(obstacle().errc, Errc::group_not_viable);
+    EXPECT_THAT(obstacle().what_was_wrong,
+                testing::EndsWith("have other devices of IOMMU group 7: 0000:01:00.1 (driver snd_hda_intel)"));
+    EXPECT_THAT(obstacle().remedy, HasSubstr("-s 0000:01:00.1 bind vfio-pci"));
+}
+
+TEST_F(WhyNotVfio, TheNodeBelongsToSomebodyElse) {
+    fs::permissions(tree.root.dev / "vfio/7", fs::perms::none);
+    const bool is_root = ::geteuid() == 0;  // who may open everything: look as somebody else
+    ASSERT_TRUE(!is_root || ::seteuid(65534) == 0);
+    const Obstacle found = obstacle();
+    ASSERT_TRUE(!is_root || ::seteuid(0) == 0);
+    EXPECT_EQ(found.errc, Errc::permission_denied);
+    EXPECT_THAT(found.what_was_wrong, HasSubstr("mode 0000"));
+    EXPECT_THAT(found.what_was_wrong, HasSubstr("vfio/7"));
+}
+
+TEST_F(WhyNotVfio, ThereIsNoSuchDevice) {
+    EXPECT_EQ(why_not_vfio(Bdf{0, 9, 0, 0}, tree.root)->errc, Errc::no_such_device);
+}
+
+/// Acts on what is written as the kernel would.
+class Binding : public Sysfs {
+  protected:
+    Binding() {
+        tree.add_function(kDevice);
+        tree.add_driver("vfio-pci");
+        tree.add_driver("pci-stub");
+        tree.set_driver(kDevice, "e1000e");
+        detail::replace_write_text([this](const fs::path& file, std::string_view text) { return act(file, text); });
+    }
+    ~Binding() override { detail::replace_write_text(nullptr); }
+
+    int act(const fs::path& file, std::string_view text) {
+        const std::string name = file.filename();
+        log.push_back(name + "=" + std::string{text.substr(0, text.find('\n'))});
+        if (const auto failure = failures.find(name); failure != failures.end()) {
+            if (failure->second.second-- > 0) return failure->second.first;
+        }
+        if (name == "driver_override") {
+            test::FakeTree::put(file, text == "\n" ? "(null)\n" : std::string{text});
+        } else if (name == "unbind") {
+            tree.set_driver(kDevice, "");
+        } else if (name == "bind") {
+            if (file.parent_path().filename() == refuses) return ENODEV;
+            tree.set_driver(kDevice, file.parent_path().filename());
+        } else if (name == "drivers_probe") {
+            tree.set_driver(kDevice, "e1000e");
+        }
+        return 0;
+    }
+
+    std::string driver() { return describe(kBdf, tree.root).driver; }
+    std::string driver_override() { return describe(kBdf, tree.root).driver_override; }
+
+    std::vector<std::string> log;
+    std::map<std::string, std::pair<int, int>> failures;  // file -> errno, how often
+    std::string refuses;                                  // a driver that does not take the device
+};
+
+TEST_F(Binding, GoesThroughTheOverrideAndRemembers) {
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
+    EXPECT_THAT(log, ElementsAre("driver_override=vfio-pci", "unbind=0000:01:00.0", "bind=0000:01:00.0"));
+    EXPECT_EQ(driver(), "vfio-pci");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
+}
+
+TEST_F(Binding, IsUndoneByRestore) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
+    EXPECT_EQ(driver(), "e1000e");
+    EXPECT_EQ(driver_override(), "");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
+}
+
+TEST_F(Binding, RemembersTheFirstDriverOverSeveralBinds) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    EXPECT_EQ(uiovfio::bind(kBdf, "pci-stub", tree.root), "vfio-pci");
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
+}
+
+TEST_F(Binding, RestoresADeviceThatHadNoDriver) {
+    tree.set_driver(kDevice, "");
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), "");
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "");
+    EXPECT_EQ(driver(), "");
+}
+
+TEST_F(Binding, LetsTheKernelChooseWithoutARecord) {
+    tree.set_driver(kDevice, "vfio-pci");
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
+    EXPECT_THAT(log, ElementsAre("unbind=0000:01:00.0", "driver_override=", "drivers_probe=0000:01:00.0"));
+}
+
+TEST_F(Binding, DoesNothingWhenTheDriverIsThere) {
+    EXPECT_EQ(uiovfio::bind(kBdf, "e1000e", tree.root), "e1000e");
+    EXPECT_TRUE(log.empty());
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
+}
+
+TEST_F(Binding, RollsBackWhenTheDriverRefuses) {
+    refuses = "vfio-pci";
+    EXPECT_THAT(error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); }),
+                HasSubstr("the driver vfio-pci did not take the device"));
+    EXPECT_EQ(driver(), "e1000e");
+    EXPECT_EQ(driver_override(), "");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
+}
+
+TEST_F(Binding, RollsBackWhenItMayNot) {
+    failures["unbind"] = {EACCES, 1};
+    error_text(Errc::permission_denied, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); });
+    EXPECT_EQ(driver(), "e1000e");
+    EXPECT_EQ(driver_override(), "");
+}
+
+TEST_F(Binding, TriesAnUnbindAgainThatIsRefusedForAMoment) {
+    failures["unbind"] = {EINVAL, 2};
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
+    EXPECT_EQ(driver(), "vfio-pci");
+}
+
+TEST_F(Binding, KnowsItsDriversAndDevices) {
+    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "nonsense", tree.root); }),
+                HasSubstr("modprobe nonsense"));
+    error_text(Errc::no_such_device, [&] { uiovfio::bind(Bdf{0, 9, 0, 0}, "vfio-pci", tree.root); });
+    error_text(Errc::no_such_device, [&] { uiovfio::unbind(Bdf{0, 9, 0, 0}, tree.root); });
+    std::error_code ec;
+    EXPECT_EQ(uiovfio::restore(Bdf{0, 9, 0, 0}, tree.root, ec), "");
+    EXPECT_EQ(ec, Errc::no_such_device);
+}
+
+TEST_F(Binding, UnbindLeavesNeitherDriverNorOverride) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    EXPECT_EQ(uiovfio::unbind(kBdf, tree.root), "vfio-pci");
+    EXPECT_EQ(driver(), "");
+    EXPECT_EQ(driver_override(), "");
+    EXPECT_EQ(uiovfio::unbind(kBdf, tree.root), "");
+}
+
+TEST_F(Binding, LastsAsLongAsItsScope) {
+    {
+        ScopedBinding binding{kBdf, "vfio-pci", tree.root};
+        EXPECT_EQ(driver(), "vfio-pci");
+        EXPECT_EQ(binding.previous_driver(), "e1000e");
+        const ScopedBinding moved = std::move(binding);
+        EXPECT_EQ(driver(), "vfio-pci");
+    }
+    EXPECT_EQ(driver(), "e1000e");
+    {
+        ScopedBinding binding{kBdf, "vfio-pci", tree.root};
+        binding.release();
+    }
+    EXPECT_EQ(driver(), "vfio-pci");
+}
+
+}  // namespace uiovfio

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: MIT
+/// The vfio backend on a model of the kernel: every step in its order, every failure in the user's terms.
+
+#include "backends/vfio.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "fake_kernel.hpp"
+#include "fake_tree.hpp"
+
+namespace uiovfio {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+namespace {
+
+constexpr const char* kDevice = "0000:01:00.0";
+constexpr std::size_t kPage = 4096;
+
+}  // namespace
+
+class Vfio : public testing::Test {
+  protected:
+    Vfio() {
+        tree.add_function(kDevice);
+        tree.set_driver(kDevice, "vfio-pci");
+        tree.set_group(kDevice, 7);
+        tree.add_vfio_nodes(7);
+    }
+
+    Device open(OpenOptions options = {}) {
+        options.root = tree.root;
+        const Bdf bdf = Bdf::parse(kDevice);
+        return DeviceFactory::make(bdf, detail::open_vfio(bdf, options, kernel), options.bus_master);
+    }
+
+    /// The error with which opening ends; no file stays open.
+    Error opening_error(OpenOptions options = {}) {
+        try {
+            const Device device = open(std::move(options));
+        } catch (const Error& error) {
+            EXPECT_THAT(error.what(), HasSubstr(kDevice));
+            EXPECT_TRUE(kernel.open_files.empty()) << "a file is left open";
+            return error;
+        }
+        ADD_FAILURE() << "the device opened";
+        return Error{Errc::system_error, "none"};
+    }
+
+    template <class Action>
+    static std::string text_of(Errc expected, Action&& action) {
+        try {
+            action();
+        } catch (const Error& error) {
+            EXPECT_EQ(error.errc(), expected) << error.what();
+            return error.what();
+        }
+        ADD_FAILURE() << "no error";
+        return {};
+    }
+
+    test::FakeTree tree;
+    test::FakeKernel kernel;
+};
+
+TEST_F(Vfio, OpensInTheKernelsOrderAndClosesInTheReverse) {
+    {
+        const Device device = open();
+        EXPECT_EQ(device.backend(), "vfio");
+        EXPECT_EQ(kernel.device_name, kDevice);
+    }
+    auto& log = kernel.log;
+    ASSERT_GE(log.size(), 8u);
+    EXPECT_THAT(std::vector(log.begin(), log.begin() + 9),
+                ElementsAre("open container", "GET_API_VERSION", "CHECK_EXTENSION", "open group", "GET_STATUS",
+                            "SET_CONTAINER", "SET_IOMMU", "GET_DEVICE_FD", "GET_INFO"));
+    EXPECT_THAT(std::vector(log.end() - 3, log.end()), ElementsAre("close device", "close group", "close container"));
+    EXPECT_TRUE(kernel.open_files.empty());
+}
+
+TEST_F(Vfio, EnablesMemoryAndBusMasteringAndStopsTheDeviceAtTheEnd) {
+    Device device = open();
+    EXPECT_EQ(kernel.config[4], 0x06);
+    device.close();
+    EXPECT_EQ(kernel.config[4], 0x02);
+    const Device quiet = open({.bus_master = false});
+    EXPECT_EQ(kernel.config[4], 0x02);
+}
+
+TEST_F(Vfio, KnowsTheBars) {
+    const Device device = open();
+    ASSERT_EQ(device.bars().size(), 3u);
+    EXPECT_EQ(device.bar(0).size(), 0x10000u);
+    EXPECT_TRUE(device.bar(4).is_64bit());
+    EXPECT_TRUE(device.bar(4).is_prefetchable());
+    EXPECT_FALSE(device.bar(0).is_64bit());
+    EXPECT_EQ(device.config().size(), 4096);
+}
+
+TEST_F(Vfio, RefusesBeforeItTouchesAnything) {
+    tree.set_driver(kDevice, "e1000e");
+    EXPECT_EQ(opening_error().errc(), Errc::not_bound);
+    tree.set_driver(kDevice, "vfio-pci");
+    std::filesystem::remove_all(tree.root.dev);
+    EXPECT_EQ(opening_error().errc(), Errc::no_vfio);
+    std::filesystem::remove_all(tree.device(kDevice));
+    EXPECT_EQ(opening_error().errc(), Errc::no_such_device);
+    EXPECT_TRUE(kernel.log.empty());
+}
+
+TEST_F(Vfio, KnowsAKernelWithoutVfio) {
+    kernel.fail("open container", ENODEV);
+    EXPECT_EQ(opening_error().errc(), Errc::no_vfio);
+    kernel.has_type1 = false;
+    const Error error = opening_error();
+    EXPECT_EQ(error.errc(), Errc::no_vfio);
+    EXPECT_THAT(error.remedy(), HasSubstr("vfio_iommu_type1"));
+}
+
+TEST_F(Vfio, KnowsAKernelOfAnotherVersion) {
+    kernel.api_version = 1;
+    EXPECT_EQ(opening_error().errc(), Errc::unsupported);
+}
+
+TEST_F(Vfio, NamesTheNodeThatItMayNotOpen) {
+    kernel.fail("open container", EACCES);
+    Error error = opening_error();
+    EXPECT_EQ(error.errc(), Errc::permission_denied);
+    EXPECT_THAT(error.what(), HasSubstr("/dev/vfio/vfio"));
+    kernel.fail("open group", EPERM);
+    error = opening_error();
+    EXPECT_EQ(error.errc(), Errc::permission_denied);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("/dev/vfio/7"), HasSubstr("chown")));
+    EXPECT_EQ(error.system_errno(), EPERM);
+}
+
+TEST_F(Vfio, WaitsForAGroupThatIsJustBeingClosed) {
+    kernel.group_is_busy_for = 3;
+    const Device device = open();
+    EXPECT_TRUE(device.is_open());
+    EXPECT_GT(kernel.slept, 0u);
+}
+
+TEST_F(Vfio, DoesNotWaitForABusyGroupForEver) {
+    kernel.group_is_busy_for = 1000;
+    const Error error = opening_error({.busy_timeout = std::chrono::milliseconds{200}});
+    EXPECT_EQ(error.errc(), Errc::group_busy);
+    EXPECT_EQ(kernel.slept, 200u);
+    EXPECT_THAT(error.remedy(), HasSubstr("fuser"));
+    kernel.slept = 0;
+    EXPECT_EQ(opening_error({.busy_timeout = std::chrono::milliseconds{0}}).errc(), Errc::group_busy);
+    EXPECT_EQ(kernel.slept, 0u);
+}
+
+TEST_F(Vfio, KnowsAGroupThatIsNotViable) {
+    kernel.is_viable = false;
+    EXPECT_EQ(opening_error().errc(), Errc::group_not_viable);
+    tree.add_function("0000:01:00.1");
+    tree.set_driver("0000:01:00.1", "snd_hda_intel");
+    std::filesystem::create_directory_symlink(tree.device("0000:01:00.1"),
+                                              tree.root.sys / "kernel/iommu_groups/7/devices/0000:01:00.1");
+    EXPECT_THAT(opening_error().what(), HasSubstr("0000:01:00.1 (driver snd_hda_intel)"));
+}
+
+TEST_F(Vfio, KnowsAnIommuThatDoesNotRemapInterrupts) {
+    kernel.fail("SET_IOMMU", EPERM);
+    const Error error = opening_error();
+    EXPECT_EQ(error.errc(), Errc::no_iommu);
+    EXPECT_THAT(error.remedy(), HasSubstr("intremap=on"));
+}
+
+TEST_F(Vfio, KnowsAGroupWithoutANode) {
+    kernel.fail("open group", ENOENT);
+    EXPECT_EQ(opening_error().errc(), Errc::not_bound);
+    kernel.fail("open group", EMFILE);
+    EXPECT_EQ(opening_error().errc(), Errc::system_error);
+}
+
+TEST_F(Vfio, KnowsADeviceThatJustWent) {
+    kernel.fail("GET_DEVICE_FD", ENODEV);
+    EXPECT_EQ(opening_error().errc(), Errc::device_gone);
+}
+
+TEST_F(Vfio, RefusesWhatIsNoPciFunction) {
+    kernel.is_pci = false;
+    EXPECT_EQ(opening_error().errc(), Errc::unsupported);
+}
+
+class VfioStep : public Vfio, public testing::WithParamInterface<const char*> {};
+
+TEST_P(VfioStep, FailsWithTheCallAndTheSystemsNumber) {
+    kernel.fail(GetParam(), EMFILE);
+    const Error error = opening_error();
+    EXPECT_EQ(error.errc(), Errc::system_error);
+    EXPECT_EQ(error.system_errno(), EMFILE);
+    EXPECT_THAT(error.what(), HasSubstr(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Calls, VfioStep,
+                         testing::Values("GET_API_VERSION", "CHECK_EXTENSION", "GET_STATUS", "SET_CONTAINER",
+                                         "SET_IOMMU", "GET_DEVICE_FD", "GET_INFO", "GET_REGION_INFO", "GET_IRQ_INFO",
+                                         "IOMMU_GET_INFO"));
+
+TEST_F(Vfio, MapsABarOnceAndGivesPiecesOfIt) {
+    const Device device = open();
+    const auto whole = device.bar(0).map();
+    const auto part = device.bar(0).map(0x2000, 0x1000);
+    whole.store<std::uint32_t>(0x2004, 0x600dcafe);
+    EXPECT_EQ(part.load<std::uint32_t>(4), 0x600dcafeu);
+    EXPECT_EQ(device.bar(0).read<std::uint32_t>(0x2004), 0x600dcafeu);
+    EXPECT_EQ(std::count(kernel.log.begin(), kernel.log.end(), "mmap BAR0+0 length 65536"), 1);
+}
+
+TEST_F(Vfio, LetsGoOfTheDevicesMemoryBeforeItsFile) {
+    Device device = open();
+    const auto window = device.bar(4).window();
+    ASSERT_TRUE(window.is_mapped());
+    window.store<std::uint64_t>(0x80000, 7);
+    device.close();
+    EXPECT_FALSE(kernel.device_is_mapped_when_closed);
+    EXPECT_EQ(window.load<std::uint64_t>(0x80000), ~std::uint64_t{0});
+    EXPECT_EQ(window.load<std::uint8_t>(window.size() - 1), 0xff);
+    window.store<std::uint32_t>(0, 1);
+}
+
+TEST_F(Vfio, MapsSparseAreasAndReadsTheRestThroughTheFile) {
+    kernel.has_sparse_registers = true;
+    const Device device = open();
+    const Bar& bar = device.bar(0);
+    EXPECT_FALSE(bar.is_mappable());
+    EXPECT_TRUE(bar.is_mappable(0x1000, 0x2000));
+    EXPECT_FALSE(bar.is_mappable(0x1000, 0x2008));
+    EXPECT_TRUE(bar.is_mappable(0x8000));
+    EXPECT_FALSE(bar.is_mappable(0x20000));
+    EXPECT_THAT(text_of(Errc::not_mappable, [&] { (void)bar.map(); }), HasSubstr("BAR0"));
+    const auto window = bar.window();
+    EXPECT_FALSE(window.is_mapped());
+    EXPECT_EQ(window.load<std::uint32_t>(0x10), 0x42424242u);
+    EXPECT_THAT(kernel.log, Contains("pread BAR0+16"));
+    // A piece that is mapped is reached the same way, whichever window one comes through.
+    bar.map(0x1000, 0x1000).store<std::uint32_t>(0, 0x1234);
+    EXPECT_EQ(window.load<std::uint32_t>(0x1000), 0x1234u);
+    window.store<std::uint32_t>(0x10, 1);
+    EXPECT_THAT(kernel.log, Contains("pwrite BAR0"));
+}
+
+TEST_F(Vfio, LeavesTheMsixTableOutWhereTheKernelWantsIt) {
+    kernel.tells_msix_mappable = false;
+    const Device device = open();
+    const Bar& bar = device.bar(2);
+    EXPECT_TRUE(bar.is_mappable(0, 0x1000));
+    EXPECT_FALSE(bar.is_mappable(0x1000, 0x100));
+    EXPECT_TRUE(bar.is_mappable(0x2000));
+    EXPECT_FALSE(bar.is_mappable());
+    EXPECT_EQ(bar.read<std::uint32_t>(0x1000), 0x42424242u);
+    (void)bar.map(0, 0x1000);
+    EXPECT_THAT(kernel.log, AllOf(Contains("mmap BAR2+0 length 4096"), Contains("mmap BAR2+8192 length 8192")));
+}
+
+TEST_F(Vfio, MapsTheMsixTableWhereTheKernelAllowsIt) {
+    const Device device = open();
+    EXPECT_TRUE(device.bar(2).is_mappable());
+    (void)device.bar(2).map();
+}
+
+TEST_F(Vfio, TellsWhatTheKernelDoesNotMap) {
+    const Device device = open();
+    kernel.fail("mmap", EPERM);
+    text_of(Errc::not_mappable, [&] { (void)device.bar(0).map(); });
+    (void)device.bar(0).map();
+}
+
+TEST_F(Vfio, TellsOfAccessesThatFail) {
+    const Device device = open();
+    kernel.fail("pread", EIO);
+    EXPECT_THAT(text_of(Errc::device_gone, [&] { (void)device.config().read16(0); }), HasSubstr("configuration space"));
+    kernel.fail("pwrite", EIO);
+    text_of(Errc::device_gone, [&] { device.config().write16(4, 0); });
+    EXPECT_EQ(device.config().read16(0), 0x1af4);
+}
+
+TEST_F(Vfio, ArmsAllVectorsAtOnceAndDisarmsWithoutData) {
+    const Device device = open();
+    auto& interrupts = device.interrupts();
+    EXPECT_EQ(interrupts.available(InterruptMode::intx), 1u);
+    EXPECT_EQ(interrupts.available(InterruptMode::msi), 4u);
+    EXPECT_EQ(interrupts.available(InterruptMode::msix), 16u);
+    interrupts.enable(InterruptMode::msix, 16);
+    EXPECT_EQ(std::count(kernel.log.begin(), kernel.log.end(), "SET_IRQS"), 1);
+    EXPECT_EQ(kernel.last_irq_set.size(), 20u + 16 * 4);
+    interrupts.disable();
+    EXPECT_EQ(kernel.last_irq_set.size(), 20u);
+    kernel.last_irq_set.clear();
+    interrupts.disable();
+    EXPECT_TRUE(kernel.last_irq_set.empty());
+}
+
+TEST_F(Vfio, TakesADisarmOfWhatIsNotArmedForSuccess) {
+    const Device device = open();
+    device.interrupts().enable(InterruptMode::msi, 1);
+    kernel.fail("SET_IRQS", EINVAL);
+    device.interrupts().disable();
+    EXPECT_EQ(device.interrupts().count(), 0u);
+}
+
+TEST_F(Vfio, TellsHowManyVectorsTheKernelCouldHave) {
+    const Device device = open();
+    kernel.most_vectors = 5;
+    EXPECT_THAT(
+        text_of(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 16); }),
+        AllOf(HasSubstr("16 MSI-X vectors were asked for, the kernel could have 5"), HasSubstr("no more than 5")));
+    EXPECT_EQ(device.interrupts().count(), 0u);
+    kernel.fail("SET_IRQS", ENOSPC);
+    text_of(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 5); });
+    device.interrupts().enable(InterruptMode::msix, 5);
+}
+
+TEST_F(Vfio, ArmsAgainAroundAReset) {
+    const Device opened = open();
+    Device& device = const_cast<Device&>(opened);
+    device.interrupts().enable(InterruptMode::msix, 2);
+    kernel.log.clear();
+    device.reset();
+    EXPECT_THAT(kernel.log, ElementsAre("SET_IRQS", "RESET", "SET_IRQS"));
+    EXPECT_EQ(kernel.last_irq_set.size(), 20u + 8);
+    kernel.log.clear();
+    kernel.fail("RESET", EIO);
+    text_of(Errc::device_gone, [&] { device.reset(); });
+    EXPECT_THAT(kernel.log, ElementsAre("SET_IRQS", "RESET", "SET_IRQS"));
+    EXPECT_EQ(device.interrupts().count(), 2u);
+}
+
+TEST_F(Vfio, DoesNotResetWhatCannotBeReset) {
+    kernel.can_reset = false;
+    Device device = open();
+    EXPECT_FALSE(device.can_reset());
+    text_of(Errc::unsupported, [&] { device.reset(); });
+}
+
+TEST_F(Vfio, TakesTheRangesFromTheKernel) {
+    const Device device = open();
+    EXPECT_THAT(device.dma().ranges(),
+                ElementsAre(IovaRange{Iova{0}, Iova{0xfedfffff}}, IovaRange{Iova{0xfef00000}, Iova{0x7fffffffff}}));
+    EXPECT_EQ(device.dma().page_sizes(), 0x40201000u);
+    EXPECT_EQ(device.dma().granule(), kPage);
+    EXPECT_EQ(device.dma().mappings_left(), 65535u);
+}
+
+TEST_F(Vfio, TakesTheRangesFromSysfsWhereTheKernelDoesNotTell) {
+    kernel.tells_ranges = false;
+    test::FakeTree::put(tree.device(kDevice) / "iommu_group/reserved_regions",
+                        "0x0000000000001000 0x0000000000001fff direct\n"
+                        "0x00000000fee00000 0x00000000feefffff msi\n"
+                        "0x000000fd00000000 0x000000ffffffffff reserved\n");
+    const Device device = open();
+    EXPECT_THAT(device.dma().ranges(),
+                ElementsAre(IovaRange{Iova{0}, Iova{0xfff}}, IovaRange{Iova{0x2000}, Iova{0xfedfffff}},
+                            IovaRange{Iova{0xfef00000}, Iova{(std::uint64_t{1} << 39) - 1}}));
+    EXPECT_EQ(device.dma().mappings_left(), std::nullopt);
+}
+
+struct MapFailure {
+    int error;
+    Errc errc;
+};
+
+class VfioMap : public Vfio, public testing::WithParamInterface<MapFailure> {};
+
+TEST_P(VfioMap, FailsInTheUsersTermsAndGivesTheAddressBack) {
+    const Device device = open();
+    const auto first = device.dma().allocate(kPage);
+    kernel.fail("MAP_DMA", GetParam().error);
+    text_of(GetParam().errc, [&] { (void)device.dma().allocate(kPage); });
+    EXPECT_EQ(device.dma().allocate(kPage).iova(), first.iova() + kPage);
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, VfioMap,
+                         testing::Values(MapFailure{ENOMEM, Errc::memory_lock_limit},
+                                         MapFailure{EEXIST, Errc::mapping_overlap},
+                                         MapFailure{ENOSPC, Errc::mapping_limit},
+                                         MapFailure{EINVAL, Errc::iova_out_of_aperture},
+                                         MapFailure{EFAULT, Errc::system_error}, MapFailure{ENODEV, Errc::device_gone},
+                                         MapFailure{EPERM, Errc::system_error}));
+
+TEST_F(Vfio, TellsTheMemoryLockLimitWithItsFigures) {
+    kernel.lock_limit = 64 << 10;
+    const Device device = open();
+    const auto first = device.dma().allocate(16 * kPage);
+    kernel.fail("MAP_DMA", ENOMEM);
+    EXPECT_THAT(text_of(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
+                AllOf(HasSubstr("the memory lock limit is 64 KiB, 64 KiB are mapped and this mapping needs 4 KiB"),
+                      HasSubstr("ulimit -l 68"), HasSubstr("CAP_IPC_LOCK")));
+    // Below the limit as far as this device goes: the process has locked other memory, too.
+    kernel.lock_limit = 1 << 20;
+    kernel.fail("MAP_DMA", ENOMEM);
+    EXPECT_THAT(text_of(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
+                HasSubstr("counts all that this process has locked"));
+}
+
+TEST_F(Vfio, ChecksHowMuchWasUnmapped) {
+    const Device device = open();
+    auto buffer = device.dma().allocate(2 * kPage);
+    kernel.unmaps_only = kPage;
+    EXPECT_EQ(text_of(Errc::short_unmap, [&] { buffer.unmap(); }).empty(), false);
+    kernel.unmaps_only.reset();
+    auto other = device.dma().allocate(kPage);
+    kernel.fail("UNMAP_DMA", EINVAL);
+    std::error_code ec;
+    other.unmap(ec);
+    EXPECT_EQ(ec, Errc::system_error);
+}
+
+TEST_F(Vfio, LeavesUnmappingToTheKernelOnceClosed) {
+    Device device = open();
+    auto buffer = device.dma().allocate(kPage);
+    device.close();
+    kernel.log.clear();
+    buffer.unmap();
+    EXPECT_TRUE(kernel.log.empty());
+}
+
+TEST_F(Vfio, EndsACapabilityListThatLoops) {
+    kernel.config[0x41] = 0x48;
+    kernel.config[0x48] = 0x05;
+    kernel.config[0x49] = 0x40;
+    kernel.config[0x100] = 0x01;
+    kernel.config[0x102] = 0x01;  // version 1, next 0x104
+    kernel.config[0x103] = 0x10;
+    kernel.config[0x102] = 0x41;
+    const Device device = open();
+    EXPECT_EQ(device.config().capabilities().size(), 2u);
+    EXPECT_LE(device.config().extended_capabilities().size(), 2u);
+}
+
+TEST_F(Vfio, KeepsEveryFileFromOtherPrograms) {
+    const Device device = open();
+    EXPECT_THAT(kernel.log, testing::Not(Contains("NOT CLOSED ON EXEC")));
+}
+
+}  // namespace uiovfio
