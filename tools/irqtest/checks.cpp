@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <map>
 #include <pcienic/driver.hpp>
 #include <set>
 #include <string_view>
@@ -39,7 +40,7 @@ class Tester {
     }
 
     SourceReport run() {
-        drain(0);
+        take(0);
         one_at_a_time();
         if (plan_.masked && via_ == Via::device) for_each(&Tester::masked);
         if (plan_.parallel) parallel();
@@ -82,18 +83,15 @@ class Tester {
         interrupts_.unmask();
     }
 
-    // Which eventfds have something to say; the counts stay in them.
-    std::vector<unsigned> readable(int timeout_ms) {
-        std::vector<unsigned> events;
-        if (::poll(fds_.data(), fds_.size(), timeout_ms) > 0)
+    // Takes what has come by now, or comes within the time: events and their counts. An eventfd may be readable without
+    // an interrupt, so only the count that is taken from it tells.
+    std::map<unsigned, std::uint64_t> take(int timeout_ms) {
+        std::map<unsigned, std::uint64_t> counts;
+        while (::poll(fds_.data(), fds_.size(), timeout_ms) > 0)
             for (unsigned event = 0; event < fds_.size(); ++event)
-                if (fds_[event].revents & POLLIN) events.push_back(event);
-        return events;
-    }
-
-    void drain(int timeout_ms) {
-        for (std::vector<unsigned> events = readable(timeout_ms); !events.empty(); events = readable(timeout_ms))
-            for (unsigned event : events) interrupts_.try_take(event);
+                if (fds_[event].revents & POLLIN)
+                    if (const std::uint64_t count = interrupts_.try_take(event)) counts[event] += count;
+        return counts;
     }
 
     // What is known of an interrupt that did not come.
@@ -145,8 +143,7 @@ class Tester {
             report.duplicates += received - 1;
         }
         rearm(report.vector);
-        for (unsigned event : readable(0)) {
-            const std::uint64_t count = interrupts_.try_take(event);
+        for (const auto& [event, count] : take(0)) {
             if (event == event_of(report.vector)) {
                 report.received += count;
                 report.duplicates += count;
@@ -170,13 +167,12 @@ class Tester {
         intx_ ? interrupts_.mask() : driver_->mask(vector);
         fire(vector);
         fire(vector);
-        if (!readable(1).empty()) fail("interrupted while it was masked");
-        drain(0);
+        if (!take(1).empty()) fail("interrupted while it was masked");
         if (!driver_->cause(vector)) fail("fired while masked, but the device holds no cause");
         intx_ ? interrupts_.unmask() : driver_->unmask(vector);
         verdict.received = wait(vector);
         rearm(vector);
-        for (unsigned event : readable(1)) verdict.received += interrupts_.try_take(event);
+        for (const auto& [event, count] : take(1)) verdict.received += count;
         if (verdict.received != 1)
             fail(fmt::format("{} interrupts after it was unmasked, not exactly one", verdict.received));
         if (driver_->cause(vector)) fail("the cause still stands after the interrupt was taken");
@@ -237,11 +233,12 @@ class Tester {
                 ++report.storm->fired;
                 report.storm->received += interrupts_.try_take(event_of(report.vector));
             }
-        for (std::vector<unsigned> events = readable(kQuietMs); !events.empty(); events = readable(kQuietMs))
-            for (VectorReport& report : report_.vectors)
-                report.storm->received += interrupts_.try_take(event_of(report.vector));
+        const auto late = take(kQuietMs);
+        for (VectorReport& report : report_.vectors)
+            if (const auto found = late.find(report.vector); found != late.end())
+                report.storm->received += found->second;
         rearm_all();
-        drain(0);
+        take(0);
         std::uint64_t fired = 0, received = 0;
         for (VectorReport& report : report_.vectors) {
             fired += report.storm->fired;

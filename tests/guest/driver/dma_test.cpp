@@ -45,7 +45,15 @@ class GuestDma : public OnVfio {
         alignas(4096) std::array<std::byte, 4096> page{};
         uiovfio::DmaMapping mapping;
         Iova address{};
-        ExpectDmarFault fault() const { return ExpectDmarFault{fmt::format("fault addr {:#x}", to_integer(address))}; }
+    };
+
+    // An access that the IOMMU refuses: the guest's kernel tells of it, and so does QEMU.
+    struct Refusal {
+        Refusal(const char* access, Iova page, std::size_t offset = 0)
+            : fault(fmt::format("DMA {}.*fault addr {:#x} ", access, to_integer(page))),
+              error(fmt::format("Invalid access to non-RAM device at addr 0x{:X},", to_integer(page) + offset)) {}
+        ExpectDmarFault fault;
+        ExpectGuestError error;
     };
 
     // Has the engine work on a ring of the test's choice, behind the driver's back.
@@ -178,7 +186,7 @@ TEST_F(GuestDma, EveryMistakeInACommandHasItsCode) {
 TEST_F(GuestDma, ASourceThatIsNotMappedFaultsAndTheMemoryIsUnchanged) {
     const std::vector<std::byte> before(destination.bytes().begin(), destination.bytes().end());
     const Orphan orphan(device.dma());
-    const ExpectDmarFault fault = orphan.fault();
+    const Refusal refusal("Read", orphan.address);
     const Result result = run(copy(orphan.address, destination.iova(), 64));
     EXPECT_THAT(result, EndsAs(Errc::source_fault));
     EXPECT_EQ(result.detail, to_integer(orphan.address));
@@ -188,7 +196,7 @@ TEST_F(GuestDma, ASourceThatIsNotMappedFaultsAndTheMemoryIsUnchanged) {
 
 TEST_F(GuestDma, ADestinationThatIsNotMappedFaultsAndTheMemoryIsUnchanged) {
     const Orphan orphan(device.dma());
-    const ExpectDmarFault fault = orphan.fault();
+    const Refusal refusal("Write", orphan.address);
     const Result result = run(fill(orphan.address, 64, ~std::uint64_t{0}));
     EXPECT_THAT(result, EndsAs(Errc::destination_fault));
     EXPECT_EQ(result.detail, to_integer(orphan.address));
@@ -198,18 +206,20 @@ TEST_F(GuestDma, ADestinationThatIsNotMappedFaultsAndTheMemoryIsUnchanged) {
 
 TEST_F(GuestDma, MemoryThatTheDeviceMayOnlyReadIsNotWritten) {
     DmaBuffer read_only = device.dma().allocate(4096, {.direction = uiovfio::DmaDirection::to_device});
-    const ExpectDmarFault fault{fmt::format("fault addr {:#x}", to_integer(read_only.iova()))};
-    EXPECT_THAT(run(copy(read_only.iova(), destination.iova(), 64)), Moved(64));
-    EXPECT_THAT(run(fill(read_only.iova(), 64, ~std::uint64_t{0})), EndsAs(Errc::destination_fault));
+    {
+        const Refusal refusal("Write", read_only.iova());
+        EXPECT_THAT(run(fill(read_only.iova(), 64, ~std::uint64_t{0})), EndsAs(Errc::destination_fault));
+    }
     EXPECT_TRUE(all_are(read_only.bytes(), std::byte{0}));
-    expect_that_it_still_works();
+    EXPECT_THAT(run(copy(read_only.iova(), destination.iova(), 64)), Moved(64));
+    EXPECT_TRUE(all_are(destination.bytes().first(64), std::byte{0}));
 }
 
 TEST_F(GuestDma, AListThatIsNotMappedFaults) {
     ScatterList list(device.dma());
     list.assign(std::array{Piece{source.iova(), 8}});
     const Orphan orphan(device.dma());
-    const ExpectDmarFault fault = orphan.fault();
+    const Refusal refusal("Read", orphan.address);
     Command command = copy(list, destination.iova(), 8);
     command.source = to_integer(orphan.address);
     EXPECT_THAT(run(command), EndsAs(Errc::sg_fault));
@@ -219,7 +229,7 @@ TEST_F(GuestDma, AListThatIsNotMappedFaults) {
 TEST_F(GuestDma, ACopyThatRunsOffItsMappingStopsThere) {
     ScatterList list(device.dma());  // first: memory that is mapped later may get the orphan's address
     const Orphan orphan(device.dma());
-    const ExpectDmarFault fault = orphan.fault();
+    const Refusal refusal("Write", orphan.address);
     list.assign(std::array{Piece{destination.iova(), 100}, Piece{orphan.address, 100}});
     const Result result = run(copy(source.iova(), list, 200));
     EXPECT_THAT(result, EndsAs(Errc::destination_fault));
@@ -233,7 +243,7 @@ TEST_F(GuestDma, ACopyThatRunsOffItsMappingStopsThere) {
 TEST_F(GuestDma, ACompletionThatCannotBeWrittenStopsTheQueueUntilAReset) {
     const Orphan orphan(device.dma());
     const ExpectGuestError announced{fmt::format("cannot write the completion at {:#x}", to_integer(orphan.address))};
-    const ExpectDmarFault fault = orphan.fault();
+    const Refusal refusal("Write", orphan.address);
     move_ring<regs::DmaCompletionBase>(orphan.address);
     const Result result = run(nop());
     EXPECT_THAT(result, EndsAs(Errc::completion_fault));
@@ -252,7 +262,7 @@ TEST_F(GuestDma, ACompletionThatCannotBeWrittenStopsTheQueueUntilAReset) {
 TEST_F(GuestDma, ADescriptorThatCannotBeReadStopsTheQueueUntilAReset) {
     const Orphan orphan(device.dma());
     const ExpectGuestError announced{fmt::format("cannot read the descriptor at {:#x}", to_integer(orphan.address))};
-    const ExpectDmarFault fault = orphan.fault();
+    const Refusal refusal("Read", orphan.address, offsetof(Descriptor, control));
     move_ring<regs::DmaRingBase>(orphan.address);
     EXPECT_THAT(run(nop()), EndsAs(Errc::descriptor_fault));
     driver.reset_function();
