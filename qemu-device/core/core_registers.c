@@ -357,6 +357,8 @@ static bool validate_element(const PcienicCore *core, const RegisterInfo *info,
 
 bool pcienic_registers_validate(const PcienicCore *core)
 {
+    bool is_register[PCIENIC_CORE_FILE_WORDS] = { false };
+
     for (size_t i = 0; i < REGISTER_COUNT; i++) {
         const RegisterInfo *info = &registers[i];
 
@@ -366,10 +368,12 @@ bool pcienic_registers_validate(const PcienicCore *core)
             if (!validate_element(core, info, element)) {
                 return false;
             }
+            is_register[element / 4] = true;
+            is_register[(element + info->width / 8 - 1) / 4] = true;
         }
     }
-    for (uint32_t offset = 0; offset < sizeof(core->file); offset += 4) {
-        if (!register_at(offset) && pcienic_file_get(core, offset)) {
+    for (uint32_t word = 0; word < PCIENIC_CORE_FILE_WORDS; word++) {
+        if (!is_register[word] && core->file[word]) {
             return false;
         }
     }
