@@ -92,18 +92,26 @@ class Binding {
             throw_write_failure(Errc::bind_failed, object_, file, error);
     }
 
-    // The record of the previous driver.
+    // The record of the previous driver: its name, and on a second line the override by which it may have come.
     [[nodiscard]] fs::path record_file() const { return root_.run / object_; }
-    void record(std::string_view previous) const {
+    void record(std::string_view previous, std::string_view previous_override) const {
         std::error_code error;
         if (fs::exists(record_file(), error)) return;  // an earlier bind() knows better which driver was the first
         fs::create_directories(root_.run, error);
         std::ofstream out{record_file()};
-        out << previous << '\n' << std::flush;
+        out << previous << '\n' << previous_override << '\n' << std::flush;
         if (!out)
             throw Error{Errc::permission_denied, object_,
                         fmt::format("cannot keep the previous driver's name in {}", record_file().string()), errno,
                         "run as root"};
+    }
+    [[nodiscard]] std::string recorded_override() const {
+        std::ifstream in{record_file()};
+        std::string line;
+        std::getline(in, line);
+        line.clear();
+        std::getline(in, line);
+        return line;
     }
     void forget() const noexcept {
         std::error_code none;
@@ -129,7 +137,7 @@ std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root)
     if (previous == driver) return previous;
     const std::string previous_override = binding.override_text();
     const bool had_record = recorded_driver(bdf, root).has_value();
-    binding.record(previous);
+    binding.record(previous, previous_override);
     try {
         binding.set_override(driver);
         binding.unbind();
@@ -167,7 +175,8 @@ std::string restore(const Bdf& bdf, const SysfsRoot& root) {
     const auto record = recorded_driver(bdf, root);
     // With an override that names nothing else, the kernel would put the device back where it is.
     if (!record || binding.driver() != *record) binding.unbind();
-    binding.set_override("");
+    // A driver that came by an override, as vfio-pci does, would not take the device back without it.
+    binding.set_override(binding.recorded_override());
     if (!record) {
         binding.probe();
     } else if (!record->empty() && binding.driver() != *record) {
@@ -183,7 +192,9 @@ std::string restore(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) 
 }
 
 std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root) {
-    return detail::read_text(root.run / to_string(bdf));
+    const auto text = detail::read_text(root.run / to_string(bdf));
+    if (!text) return std::nullopt;
+    return text->substr(0, text->find('\n'));
 }
 
 ScopedBinding::ScopedBinding(const Bdf& bdf, std::string_view driver, SysfsRoot root)

@@ -13,14 +13,16 @@ namespace pcienic::walk {
 
 uiovfio::Device open_device() {
     const char* bdf = std::getenv("PCIENIC_BDF");
-    if (bdf == nullptr) throw std::runtime_error{"PCIENIC_BDF: is not set: run this test through ctest, which boots a guest"};
+    if (bdf == nullptr)
+        throw std::runtime_error{"PCIENIC_BDF: is not set: run this test through ctest, which boots a guest"};
     return uiovfio::Device::open(uiovfio::Bdf::parse(bdf));
 }
 
 void expect_latched(const char* code) {
-    static const std::map<std::string_view, std::string> kTexts{{"READ_ONLY", "pcienic: write to the read-only register"},
-                                                                {"BAD_OFFSET", "pcienic: no register at offset"},
-                                                                {"BAD_VALUE", "pcienic: .*reserved bits"}};
+    static const std::map<std::string_view, std::string> kTexts{
+        {"READ_ONLY", "pcienic: write to the read-only register"},
+        {"BAD_OFFSET", "pcienic: no register at offset"},
+        {"BAD_VALUE", "pcienic: .*reserved bits"}};
     const guest::ExpectGuestError expected{kTexts.at(code)};
 }
 

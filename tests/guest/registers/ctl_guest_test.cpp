@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+// pcienic-ctl on the real path: what only a device, a kernel and several processes can show.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "expect.hpp"
+#include "uiovfio/device.hpp"
+
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Outcome {
+    int status = -1;  ///< exit status; -1 where it ended otherwise
+    std::string out;
+    std::string err;
+};
+
+std::string contents(const std::string& file) {
+    std::string text;
+    if (FILE* stream = std::fopen(file.c_str(), "re")) {
+        char buffer[4096];
+        while (const std::size_t size = std::fread(buffer, 1, sizeof buffer, stream)) text.append(buffer, size);
+        std::fclose(stream);
+    }
+    return text;
+}
+
+Outcome shell(const std::string& command) {
+    const int status = std::system(("(" + command + ") >/tmp/out 2>/tmp/err").c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents("/tmp/out"), contents("/tmp/err")};
+}
+
+Outcome ctl(const std::string& arguments) { return shell("pcienic-ctl " + arguments); }
+
+/// The devices in the order of CMakeLists.txt: a pcienic, QEMU's edu, an NVMe controller.
+std::string address(unsigned index) {
+    const char* bdfs = std::getenv("PCIENIC_BDFS");  // not set where the cases are only listed
+    std::istringstream all{bdfs != nullptr ? bdfs : ""};
+    std::string bdf;
+    for (unsigned i = 0; i <= index; ++i) all >> bdf;
+    return bdf;
+}
+
+const std::string kPcienic = address(0);
+const std::string kEdu = address(1);
+const std::string kNvme = address(2);
+
+std::string driver_of(const std::string& bdf) {
+    std::error_code none;
+    return std::filesystem::read_symlink("/sys/bus/pci/devices/" + bdf + "/driver", none).filename();
+}
+
+#define EXPECT_OUTPUT(outcome, text)         \
+    do {                                     \
+        const Outcome got = (outcome);       \
+        EXPECT_EQ(got.status, 0) << got.err; \
+        EXPECT_EQ(got.out, text);            \
+    } while (false)
+
+#define EXPECT_REFUSED(outcome, exit_code, ...)                               \
+    do {                                                                      \
+        const Outcome got = (outcome);                                        \
+        EXPECT_EQ(got.status, exit_code) << got.err;                          \
+        EXPECT_THAT(got.out, IsEmpty());                                      \
+        EXPECT_THAT(got.err, AllOf(HasSubstr("pcienic-ctl: "), __VA_ARGS__)); \
+    } while (false)
+
+// --- from one process to the next -----------------------------------------------------------------------------------
+
+TEST(CtlProcesses, ScratchLastsFromOneToTheNext) {
+    EXPECT_EQ(ctl("write SCRATCH=0xdeadbeef").status, 0);
+    EXPECT_OUTPUT(ctl("read SCRATCH"), "0xdeadbeef\n");
+    EXPECT_EQ(ctl("write SCRATCH64=0x0123456789abcdef").status, 0);
+    EXPECT_OUTPUT(ctl("read SCRATCH64"), "0x0123456789abcdef\n");
+}
+
+TEST(CtlProcesses, OtherRegistersAreResetInBetween) {
+    EXPECT_EQ(ctl("write DMA_RING_SIZE=5").status, 0);
+    EXPECT_OUTPUT(ctl("read DMA_RING_SIZE"), "0x00000000\n");
+}
+
+TEST(CtlProcesses, OperationsOfOneInvocationShareTheDevice) {
+    EXPECT_OUTPUT(ctl("write DMA_RING_SIZE=5 : read DMA_RING_SIZE"),
+                  "DMA_RING_SIZE 0x418 = 0x00000000 := 0x00000005 -> 0x00000005\n0x00000005\n");
+}
+
+// --- registers ------------------------------------------------------------------------------------------------------
+
+TEST(CtlRegisters, AreReadByNameFieldAndOffset) {
+    EXPECT_OUTPUT(ctl("read ID"), "0x6e696370\n");
+    EXPECT_OUTPUT(ctl("read VECTORS.COUNT"), "0x020\n");
+    EXPECT_OUTPUT(ctl("read BAR0:0x0.w"), "0x6e696370\n");
+    EXPECT_OUTPUT(ctl("read BAR4:0x100.q"), "0x0000000000000000\n");
+}
+
+TEST(CtlRegisters, AreDumpedAsOneDocument) {
+    const Outcome dump = ctl("dump --json");
+    EXPECT_EQ(dump.status, 0) << dump.err;
+    const auto document = nlohmann::json::parse(dump.out);
+    EXPECT_EQ(document["schema"], "pcienic.dump/1");
+    EXPECT_EQ(document["device"]["bdf"], kPcienic);
+    EXPECT_EQ(document["device"]["backend"], "vfio");
+    EXPECT_EQ(document["data"][0]["value"], 0x6e696370);
+}
+
+TEST(CtlRegisters, ComeBackFromAReset) {
+    EXPECT_OUTPUT(
+        ctl("write --no-readback SCRATCH=7 IRQ_MASK0=1 : reset : read SCRATCH : read IRQ_MASK0"),
+        "SCRATCH 0x010 := 0x00000007\nIRQ_MASK0 0x300 := 0x00000001\nfunction reset done\n0x00000007\n0x00000000\n");
+}
+
+TEST(CtlRegisters, ForcedWritesAreLatchedByTheDevice) {
+    const pcienic::guest::ExpectGuestError expected{"pcienic: write to the read-only register at offset 0x0$"};
+    EXPECT_OUTPUT(
+        ctl("write --force --no-readback ID=1 : read ERR_CODE.CODE : clear ERR_STATUS.VALID : read ERR_STATUS"),
+        "ID 0x000 := 0x00000001\n0x02\nERR_STATUS.VALID 0x040 = 0x1 := 0x1 -> 0x0\n0x00000000\n");
+}
+
+// --- exit codes -----------------------------------------------------------------------------------------------------
+
+TEST(CtlExitCodes, UsageIs2) {
+    EXPECT_REFUSED(ctl("read SCRACH"), 2, HasSubstr("did you mean SCRATCH?"));
+    EXPECT_REFUSED(ctl("read 0x11"), 2, HasSubstr("not aligned"));
+    EXPECT_REFUSED(ctl("read SCRATCH.q"), 2, HasSubstr("32 bits wide"));
+    EXPECT_REFUSED(ctl("write ID=1"), 2, HasSubstr("read-only"));
+    EXPECT_REFUSED(ctl("irq 32"), 2, HasSubstr("the device has 32"));
+}
+
+TEST(CtlExitCodes, NoDeviceIs3) {
+    EXPECT_REFUSED(ctl("-s ff:1f.7 read ID"), 3, HasSubstr("no device matches -s ff:1f.7"));
+    EXPECT_REFUSED(ctl("-s '*' read 0"), 3, HasSubstr("devices match"), HasSubstr(kPcienic));
+}
+
+/// As shell(), as a user who may nothing. The kernel looks at the file's rights, not at what root once had.
+Outcome ctl_as_nobody(const char* command, const char* operand) {
+    const pid_t child = fork();
+    if (child == 0) {
+        const bool redirected =
+            std::freopen("/tmp/out", "w", stdout) != nullptr && std::freopen("/tmp/err", "w", stderr) != nullptr;
+        if (redirected && setgid(65534) == 0 && setuid(65534) == 0)
+            execlp("pcienic-ctl", "pcienic-ctl", command, operand, nullptr);
+        _exit(126);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents("/tmp/out"), contents("/tmp/err")};
+}
+
+TEST(CtlExitCodes, NoRightsIs4) {
+    EXPECT_REFUSED(ctl_as_nobody("read", "ID"), 4, HasSubstr("/dev/vfio"));
+    EXPECT_REFUSED(ctl_as_nobody("bind", "pci-stub"), 4, HasSubstr(""));
+    EXPECT_EQ(driver_of(kPcienic), "vfio-pci");
+}
+
+TEST(CtlExitCodes, ADeviceInUseIs4) {
+    const uiovfio::Device holder = uiovfio::Device::open(uiovfio::Bdf::parse(kPcienic));
+    EXPECT_REFUSED(ctl("read ID"), 4, HasSubstr("another process"));
+}
+
+TEST(CtlExitCodes, ATimeoutIs6) {
+    EXPECT_REFUSED(ctl("wait STATUS.READY==0 --timeout 10ms"), 6, HasSubstr("not so within 10ms"));
+}
+
+TEST(CtlExitCodes, ACheckThatFailsIs5) { EXPECT_EQ(ctl("write --verify IRQ_MASK1=1").status, 5); }
+
+// --- the device at work ---------------------------------------------------------------------------------------------
+
+TEST(CtlDevice, TellsOfItself) {
+    const Outcome info = ctl("info");
+    EXPECT_EQ(info.status, 0) << info.err;
+    EXPECT_THAT(info.out, AllOf(HasSubstr(kPcienic + " [1af4:10f2] through vfio"), HasSubstr("MSI-X 32"),
+                                HasSubstr("32 vectors")));
+}
+
+TEST(CtlDevice, RaisesVectorsInEveryMode) {
+    EXPECT_OUTPUT(ctl("-o raw irq 0-2,31"), "1\n1\n1\n1\n");
+    EXPECT_OUTPUT(ctl("-o raw irq --mode msi 3"), "1\n");
+    EXPECT_OUTPUT(ctl("-o raw irq --mode intx 3,4"), "1\n1\n");
+}
+
+TEST(CtlDevice, MovesBytesByDma) {
+    for (const char* arguments :
+         {"dma verify --size 4M", "dma verify --size 64k --vector 7", "dma copy --direction host-to-host --size 4M",
+          "dma fill --size 1M", "dma fill --direction host --size 1M"}) {
+        const Outcome dma = ctl(arguments);
+        EXPECT_EQ(dma.status, 0) << arguments << dma.err;
+        EXPECT_THAT(dma.out, HasSubstr("verified")) << arguments;
+    }
+}
+
+// --- other devices --------------------------------------------------------------------------------------------------
+
+TEST(CtlForeign, IsReadByOffset) { EXPECT_OUTPUT(ctl("-s " + kEdu + " read BAR0:0"), "0x010000ed\n"); }
+
+TEST(CtlForeign, IsWrittenByOffset) {
+    // edu inverts what is written to offset 4 (docs/specs/edu of QEMU's).
+    EXPECT_OUTPUT(ctl("-s " + kEdu + " write 0x4=0x12345678 : read 0x4.w"), "BAR0:0x004 := 0x12345678\n0xedcba987\n");
+}
+
+TEST(CtlForeign, HasNoRegisterNames) { EXPECT_REFUSED(ctl("-s " + kEdu + " read ID"), 2, HasSubstr("1234:11e8")); }
+
+// --- bind, unbind ---------------------------------------------------------------------------------------------------
+
+TEST(CtlBind, GivesTheDeviceBackToItsDriver) {
+    ASSERT_EQ(shell("modprobe nvme").status, 0);
+    const std::string select = "-s " + kNvme + " ";
+    EXPECT_OUTPUT(ctl(select + "unbind"), kNvme + ": vfio-pci -> nvme\n");
+    EXPECT_EQ(driver_of(kNvme), "nvme") << "without a record the kernel finds its own";
+    EXPECT_REFUSED(ctl(select + "read 0"), 4, HasSubstr("'pcienic-ctl -s " + kNvme + " bind vfio-pci'"));
+    EXPECT_OUTPUT(ctl(select + "bind"), kNvme + ": nvme -> vfio-pci\n");
+    EXPECT_EQ(driver_of(kNvme), "vfio-pci");
+    EXPECT_EQ(ctl(select + "read 0").status, 0);
+    EXPECT_OUTPUT(ctl(select + "unbind"), kNvme + ": vfio-pci -> nvme\n");
+    EXPECT_EQ(driver_of(kNvme), "nvme") << "as the record says";
+    EXPECT_OUTPUT(ctl(select + "bind"), kNvme + ": nvme -> vfio-pci\n");
+}
+
+TEST(CtlBind, RestoresTheFirstDriverAfterSeveral) {
+    ASSERT_EQ(shell("modprobe uio_pci_generic").status, 0);
+    EXPECT_OUTPUT(ctl("bind uio_pci_generic"), kPcienic + ": vfio-pci -> uio_pci_generic\n");
+    EXPECT_REFUSED(ctl("read ID"), 4, HasSubstr("uio_pci_generic"));
+    EXPECT_OUTPUT(ctl("unbind"), kPcienic + ": uio_pci_generic -> vfio-pci\n");
+    EXPECT_OUTPUT(ctl("read ID"), "0x6e696370\n");
+}
+
+TEST(CtlBind, LeavesTheDeviceAloneWhereTheDriverIsNotThere) {
+    EXPECT_REFUSED(ctl("bind nonsense"), 4, HasSubstr("modprobe nonsense"));
+    EXPECT_EQ(driver_of(kPcienic), "vfio-pci");
+}
+
+TEST(CtlBind, GoesBackWhereTheDriverDoesNotTakeTheDevice) {
+    EXPECT_REFUSED(ctl("bind pcieport"), 4, HasSubstr("the driver pcieport did not take the device"));
+    EXPECT_EQ(driver_of(kPcienic), "vfio-pci");
+    EXPECT_OUTPUT(ctl("read ID"), "0x6e696370\n");
+}
+
+TEST(CtlBind, LeavesTheDeviceWithoutADriverWhenAsked) {
+    EXPECT_OUTPUT(ctl("unbind --none"), kPcienic + ": vfio-pci -> no driver\n");
+    EXPECT_EQ(driver_of(kPcienic), "");
+    EXPECT_OUTPUT(ctl("bind"), kPcienic + ": no driver -> vfio-pci\n");
+    EXPECT_OUTPUT(ctl("read ID"), "0x6e696370\n");
+}
+
+}  // namespace
