@@ -48,10 +48,12 @@ typedef enum PcienicIrqMode {
 } PcienicIrqMode;
 
 typedef enum PcienicResetKind {
-    PCIENIC_RESET_COLD,           /* power came: sticky registers go, too */
-    PCIENIC_RESET_FUNCTION_LEVEL, /* FLR: as cold, but sticky registers stay */
-    PCIENIC_RESET_SOFTWARE,       /* CTRL.RESET: the interrupt mode, which
-                                     belongs to configuration space, stays */
+    /* Power came: sticky registers go, too. */
+    PCIENIC_RESET_COLD,
+    /* FLR: as cold, but sticky registers stay. */
+    PCIENIC_RESET_FUNCTION_LEVEL,
+    /* CTRL.RESET: the interrupt mode, which is configuration space's, stays. */
+    PCIENIC_RESET_SOFTWARE,
 } PcienicResetKind;
 
 /* What the core asks of its surroundings. The last two may be NULL. */
