@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <cstdlib>
+#include <sstream>
+
 #include "tool.hpp"
 
 namespace pcienic::test {
@@ -88,7 +91,7 @@ TEST(Irqtest, ThereIsAnExitCodeForEachWayToGoWrong) {
         const char* says;
     };
     const Case cases[] = {
-        {"--vectors 32", 2, "32"},           {"--vectors 3-x", 2, "3-x"},
+        {"--vectors 32", 2, "32"},           {"--vectors 3-x", 2, "'x'"},
         {"--count 0", 2, "nothing to fire"}, {"--mode msi-y", 2, "msi-y"},
         {"--timeout soon", 2, "soon"},       {"--no-such-option", 2, "--help"},
         {"-s 7f:00.0", 3, "7f:00.0"},        {"-s 00:00.0 --via vfio", 4, "00:00.0"},
@@ -99,6 +102,25 @@ TEST(Irqtest, ThereIsAnExitCodeForEachWayToGoWrong) {
         EXPECT_THAT(outcome.text, StartsWith("pcienic-irqtest: ")) << c.arguments;
         EXPECT_THAT(outcome.text, HasSubstr(c.says)) << c.arguments;
     }
+}
+
+TEST(Irqtest, OtherDevicesAreTestedByTheLoopback) {
+    std::istringstream bdfs(std::getenv("PCIENIC_BDFS"));
+    std::string pcienic, edu, nvme;
+    ASSERT_TRUE(bdfs >> pcienic >> edu >> nvme);
+    const Outcome message = irqtest("--json --via vfio --mode msi --parallel --storm --count 5 -s " + edu);
+    EXPECT_EQ(message.status, 0) << message.text;
+    EXPECT_EQ(parse(message)["data"][0]["vectors"].size(), 1u);
+    const Outcome messages = irqtest("--json --via vfio --mode msix --parallel --storm --count 5 -s " + nvme);
+    EXPECT_EQ(messages.status, 0) << messages.text;
+    EXPECT_GT(parse(messages)["data"][0]["vectors"].size(), 1u);
+
+    const Outcome cannot_fire = irqtest("-s " + edu);
+    EXPECT_EQ(cannot_fire.status, 2);
+    EXPECT_THAT(cannot_fire.text, HasSubstr("--via vfio"));
+    const Outcome has_none = irqtest("--via vfio --mode msix -s " + edu);
+    EXPECT_EQ(has_none.status, 2);
+    EXPECT_THAT(has_none.text, HasSubstr("--mode"));
 }
 
 TEST(Irqtest, HelpNamesExamplesOptionsAndExitCodes) {
