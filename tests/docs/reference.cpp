@@ -16,15 +16,14 @@
 
 namespace {
 
-// Neither enumeration counts itself; a number that it lacks has the category's text for unknown numbers.
+// Neither enumeration counts itself; every number that it lacks has the same remedy.
 constexpr int kHighest = 255;
 
 template <typename Errc, typename Print>
 void each(const std::error_category& category, Print print) {
-    const std::string unknown = category.message(kHighest + 1);
     for (int number = 1; number <= kHighest; ++number)
-        if (const std::string message = category.message(number); message != unknown)
-            print(static_cast<Errc>(number), number, message);
+        if (const auto errc = static_cast<Errc>(number); remedy(errc) != remedy(static_cast<Errc>(kHighest + 1)))
+            print(errc, number, category.message(number));
 }
 
 void exit_codes() {
