@@ -16,14 +16,18 @@
 
 namespace {
 
-// Neither enumeration counts itself; every number that it lacks has the same remedy.
+// Neither enumeration counts itself; every number that it lacks has the same message, with the number in it.
 constexpr int kHighest = 255;
 
 template <typename Errc, typename Print>
 void each(const std::error_category& category, Print print) {
-    for (int number = 1; number <= kHighest; ++number)
-        if (const auto errc = static_cast<Errc>(number); remedy(errc) != remedy(static_cast<Errc>(kHighest + 1)))
-            print(errc, number, category.message(number));
+    const std::string outside = std::to_string(kHighest + 1);
+    for (int number = 1; number <= kHighest; ++number) {
+        std::string unknown = category.message(kHighest + 1);
+        unknown.replace(unknown.find(outside), outside.size(), std::to_string(number));
+        if (const std::string message = category.message(number); message != unknown)
+            print(static_cast<Errc>(number), number, message);
+    }
 }
 
 void exit_codes() {
