@@ -212,4 +212,6 @@ setup_qemu() {
     suite=$(os_release VERSION_CODENAME)
     with_lock qemu QEMU build_qemu
     export PCIENIC_QEMU=$qemu_directory/qemu-system-x86_64
+    # For what its source tree has besides: checkpatch.pl.
+    export PCIENIC_QEMU_TREE=$qemu_tree/source
 }
