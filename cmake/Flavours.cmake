@@ -17,10 +17,13 @@ set(PCIENIC_LABEL_plain unit)
 set(PCIENIC_LABEL_asan asan)
 set(PCIENIC_LABEL_tsan tsan)
 
-# gcc 14 (Debian 13) takes the inlined delete of a std::vector for one of an object that is not on the heap.
-set(PCIENIC_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Werror -Wno-error=free-nonheap-object
+set(PCIENIC_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Werror
     $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 14)
+  # It takes the inlined delete of a std::vector for one of an object that is not on the heap.
+  list(APPEND PCIENIC_WARNINGS -Wno-error=free-nonheap-object)
+endif()
 
 function(_pcienic_flavour TARGET FLAVOUR)
   target_compile_options(${TARGET} PRIVATE ${PCIENIC_WARNINGS} ${PCIENIC_FLAGS_${FLAVOUR}})
