@@ -178,7 +178,7 @@ TEST(VfioBind, RestoresThePreviousDriverInAnotherProcess) {
     EXPECT_EQ(recorded_driver(bdf), "vfio-pci");
     EXPECT_EQ(in_child([&] { return uiovfio::restore(bdf); }), "vfio-pci");
     EXPECT_EQ(describe(bdf).driver, "vfio-pci");
-    EXPECT_EQ(describe(bdf).driver_override, "");
+    EXPECT_EQ(describe(bdf).driver_override, "vfio-pci");  // without which it would not have taken the device back
     EXPECT_EQ(recorded_driver(bdf), std::nullopt);
 }
 

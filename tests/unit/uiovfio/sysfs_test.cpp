@@ -263,6 +263,15 @@ TEST_F(Binding, RemembersTheFirstDriverOverSeveralBinds) {
     EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
 }
 
+// As vfio-pci, which takes no device of its own accord.
+TEST_F(Binding, RestoresTheOverrideByWhichTheDriverCame) {
+    test::FakeTree::put(tree.device(kDevice) / "driver_override", "e1000e\n");
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
+    uiovfio::restore(kBdf, tree.root);
+    EXPECT_EQ(driver_override(), "e1000e");
+}
+
 TEST_F(Binding, RestoresADeviceThatHadNoDriver) {
     tree.set_driver(kDevice, "");
     EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "");

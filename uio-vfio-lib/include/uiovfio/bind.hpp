@@ -5,8 +5,9 @@
 /// Giving a device to another kernel driver, and giving it back.
 ///
 /// Binding goes through driver_override, so that the new driver takes this one device and no other of its kind. The
-/// previous driver's name is kept in SysfsRoot::run, so that another process, later, can restore it. All functions need
-/// the right to write to sysfs (root). They are not meant to run on one device from two processes at a time.
+/// previous driver's name, and the driver_override by which it may have come, are kept in SysfsRoot::run, so that
+/// another process, later, can restore it. All functions need the right to write to sysfs (root). They are not meant to
+/// run on one device from two processes at a time.
 
 #include <optional>
 #include <string>

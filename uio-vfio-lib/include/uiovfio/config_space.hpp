@@ -70,6 +70,7 @@ struct Capability {
 
 /// Configuration space of an open device, as its user may see it: VFIO virtualises parts of it (the BARs, the interrupt
 /// enable bits), so a write may read back differently. All functions may be called from any thread.
+/// Do not clear the memory space bit while a BAR is mapped: the kernel answers each access to it with SIGBUS then.
 ///
 /// Accesses throw out_of_bounds (beyond size()), misaligned (offset not a multiple of the width), closed, device_gone.
 class ConfigSpace {

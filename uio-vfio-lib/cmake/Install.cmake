@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# The package that `cmake --install` makes (component uiovfio): for CMake's find_package(uiovfio) and for pkg-config.
+#   uiovfio::uiovfio   the library
+#   uiovfio::asio      with what uiovfio/asio.hpp needs: Boost, found when the component asio is asked for
+#   uiovfio::pcienic   the pcienic's driver and registers
+include(CMakePackageConfigHelpers)
+
+add_library(uiovfio_asio INTERFACE)
+target_link_libraries(uiovfio_asio INTERFACE uiovfio Boost::headers)
+
+set_target_properties(uiovfio_asio PROPERTIES EXPORT_NAME asio)
+set_target_properties(pcienic_driver PROPERTIES EXPORT_NAME pcienic)
+set_target_properties(pcienic_core PROPERTIES EXPORT_NAME core)
+set_target_properties(pcienic_regs_c PROPERTIES EXPORT_NAME registers_c)
+set_target_properties(pcienic_regs_cpp PROPERTIES EXPORT_NAME registers)
+foreach(target IN ITEMS uiovfio pcienic_driver pcienic_regs_cpp)
+  target_include_directories(${target} INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endforeach()
+# Said here, because what our own sources are compiled with is not exported.
+target_compile_features(uiovfio INTERFACE cxx_std_20)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/uiovfio)
+install(TARGETS uiovfio uiovfio_asio pcienic_driver pcienic_core pcienic_regs_c pcienic_regs_cpp
+        EXPORT uiovfioTargets COMPONENT uiovfio)
+install(EXPORT uiovfioTargets NAMESPACE uiovfio:: DESTINATION ${package_dir} COMPONENT uiovfio)
+install(DIRECTORY include/uiovfio drivers/pcienic/include/pcienic DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        COMPONENT uiovfio FILES_MATCHING PATTERN "*.hpp")
+install(FILES ${PCIENIC_GENERATED_DIR}/pcienic/registers.hpp ${PCIENIC_GENERATED_DIR}/pcienic/register_table.hpp
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pcienic COMPONENT uiovfio)
+
+configure_package_config_file(cmake/uiovfioConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/uiovfioConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/uiovfioConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/uiovfioConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/uiovfioConfigVersion.cmake
+        DESTINATION ${package_dir} COMPONENT uiovfio)
+
+# Where the package lies is for pkg-config to find out (pcfiledir), so that it can be moved.
+file(RELATIVE_PATH UIOVFIO_PREFIX_FROM_PC ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(cmake/uiovfio.pc.in ${CMAKE_CURRENT_BINARY_DIR}/uiovfio.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/uiovfio.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT uiovfio)
