@@ -552,6 +552,19 @@ class Reset(PcienicTest):
         self.assertEqual(function.message(2), 0x5002)
         self.assertEqual(machine.qmp("query-status")["status"], "running")
 
+    def test_error_reports_are_sticky_and_a_cold_reset_clears_them(self):
+        unsupported_request = 1 << 20
+        machine, function = self.start("pcienic,id=dut")
+        status, severity = (function.find_ext(0x01) + offset for offset in (0x04, 0x0C))
+        fresh = function.ext(severity)
+        machine.qmp("human-monitor-command", **{"command-line": "pcie_aer_inject_error dut UNSUP"})
+        function.set_ext(severity, 0)
+        function.function_level_reset()
+        function.enable()
+        self.assertEqual((function.ext(status), function.ext(severity)), (unsupported_request, 0))
+        self.system_reset(machine, function)
+        self.assertEqual((function.ext(status), function.ext(severity)), (0, fresh))
+
     def test_reset_brings_back_d0(self):
         machine, function = self.start()
         function.set_power_state(3)
