@@ -31,9 +31,12 @@ def tracked():
 
 
 def text_of(name):
-    """The file's text, or None for a binary file."""
+    """The file's text, or None for a binary file (a fuzzer's corpus)."""
     data = (CHECKOUT / name).read_bytes()
-    return None if b"\0" in data else data.decode("utf-8")
+    try:
+        return None if b"\0" in data else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def is_shell(name):
