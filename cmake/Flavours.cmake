@@ -8,8 +8,8 @@ include(GoogleTest)
 
 set(PCIENIC_FLAVOURS plain asan tsan)
 set(PCIENIC_FLAGS_plain "")
-set(PCIENIC_FLAGS_asan -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
-set(PCIENIC_FLAGS_tsan -fsanitize=thread -fno-omit-frame-pointer -O1 -g)
+set(PCIENIC_FLAGS_asan -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+set(PCIENIC_FLAGS_tsan -fsanitize=thread -fno-omit-frame-pointer -O1)
 set(PCIENIC_SUFFIX_plain "")
 set(PCIENIC_SUFFIX_asan _asan)
 set(PCIENIC_SUFFIX_tsan _tsan)
@@ -81,6 +81,7 @@ function(pcienic_add_unit_test NAME)
     set(label ${PCIENIC_LABEL_${flavour}})
     pcienic_add_executable(${target} FLAVOUR ${flavour} SOURCES ${A_SOURCES} DEPENDS ${A_DEPENDS}
                            LINK ${A_LINK} GTest::gmock GTest::gtest_main)
+    target_compile_options(${target} PRIVATE -O0)  # a test's own code is compiled far more often than it is run
     gtest_discover_tests(${target} TEST_PREFIX ${label}. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${label} TIMEOUT 300)
   endforeach()
 endfunction()
