@@ -144,9 +144,9 @@ class Repository(unittest.TestCase):
                     self.assertEqual(first, "#!/usr/bin/python3", name)
 
     def test_scripts_are_executable(self):
-        for name in tracked():
-            if (text_of(name) or "").startswith("#!"):
-                self.assertTrue((CHECKOUT / name).stat().st_mode & 0o100, f"{name} starts with #! and is not executable")
+        wrong = [name for name in tracked() if (text_of(name) or "").startswith("#!")
+                 and not (CHECKOUT / name).stat().st_mode & 0o100]
+        self.assertFalse(wrong, "these start with #! and are not executable")
 
     def test_json_files_parse(self):
         import json  # only this test needs it
