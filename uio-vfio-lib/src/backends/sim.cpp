@@ -56,23 +56,14 @@ std::uint64_t load_little_endian(const std::uint8_t* from, unsigned width) noexc
     return value;
 }
 
-/// Reads host memory as a device does: whenever it likes, the driver's half-written descriptor too, which it then drops
-/// because its phase has not turned. To ThreadSanitizer that is a race, and it is one on purpose. From the top down,
-/// because the word that says whether the rest is valid is a descriptor's last: once it is seen, so is the rest.
-[[gnu::no_sanitize("thread")]] void read_as_device(std::uint8_t* to, const std::byte* from,
-                                                   std::size_t length) noexcept {
-    const auto* source = reinterpret_cast<const volatile std::uint8_t*>(from);
-    std::size_t left = length;
-    while (left % 4 != 0 || reinterpret_cast<std::uintptr_t>(from) % 4 != 0) {
-        if (left == 0) return;
-        --left;
-        to[left] = source[left];
-    }
-    while (left != 0) {
-        left -= 4;
-        const std::uint32_t word =
-            __atomic_load_n(reinterpret_cast<const std::uint32_t*>(from + left), __ATOMIC_ACQUIRE);
-        std::memcpy(to + left, &word, sizeof word);
+/// Reads host memory; an aligned word is one load, and what is read after it is no older, which is what the core wants
+/// for the word that says that a descriptor is the device's. ThreadSanitizer sees the order, too.
+void read_as_device(void* to, const std::byte* from, std::size_t length) noexcept {
+    if (length == sizeof(std::uint32_t) && reinterpret_cast<std::uintptr_t>(from) % sizeof(std::uint32_t) == 0) {
+        const std::uint32_t word = __atomic_load_n(reinterpret_cast<const std::uint32_t*>(from), __ATOMIC_ACQUIRE);
+        std::memcpy(to, &word, sizeof word);
+    } else {
+        std::memcpy(to, from, length);
     }
 }
 
