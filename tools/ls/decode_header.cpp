@@ -101,7 +101,7 @@ void latency_line(const ConfigImage& config, unsigned latency, Function& out) {
         if (max_latency != 0) row.decimal("max_ns", max_latency, min_grant != 0 ? " " : " (", "ns max)");
     }
     if (const unsigned line = config.u8(PCI_CACHE_LINE_SIZE); line != 0)
-        row.decimal("CacheLineSize", line * 4, ", Cache Line Size: ", " bytes");
+        row.decimal("CacheLineSize", 4UL * line, ", Cache Line Size: ", " bytes");
 }
 
 void self_test_line(const ConfigImage& config, Function& out) {

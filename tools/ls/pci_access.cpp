@@ -22,7 +22,7 @@ namespace pcienic::ls {
 namespace {
 
 // libpci reports a fault through a callback that must not return, from C frames that no exception may cross.
-[[noreturn]] __attribute__((format(printf, 1, 2))) void on_error(char* format, ...) {
+__attribute__((noreturn, format(printf, 1, 2))) void on_error(char* format, ...) {
     std::va_list arguments;
     va_start(arguments, format);
     std::fputs("pcienic-ls: ", stderr);

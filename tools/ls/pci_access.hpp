@@ -12,8 +12,8 @@
 #include "decode.hpp"
 #include "model.hpp"
 
-struct pci_access;
-struct pci_dev;
+struct pci_access;  // NOLINT(readability-identifier-naming)
+struct pci_dev;     // NOLINT(readability-identifier-naming)
 
 namespace pcienic::ls {
 

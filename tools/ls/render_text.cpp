@@ -75,9 +75,8 @@ void system_lines(std::ostream& out, const Binding& binding) {
     if (!binding.modules.empty()) fmt::print(out, "\tKernel modules: {}\n", fmt::join(binding.modules, ", "));
     if (!binding.iommu_group.empty())
         fmt::print(out, "\tIOMMU group {}: {}\n", binding.iommu_group,
-                   binding.group_members.empty()
-                       ? "nothing else in it"
-                       : fmt::format("also {}", fmt::join(binding.group_members, ", ")));
+                   binding.group_members.empty() ? "nothing else in it"
+                                                 : fmt::format("also {}", fmt::join(binding.group_members, ", ")));
     fmt::print(out, "\tVFIO: {}\n", binding.vfio);
 }
 

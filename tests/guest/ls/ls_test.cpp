@@ -15,7 +15,7 @@
 
 namespace {
 
-using pcienic::test::KnownDifference;
+using pcienic::test::known_differences;
 using pcienic::test::missing_fields;
 using pcienic::test::parse_listing;
 
@@ -50,12 +50,6 @@ std::string address_of(const std::string& device) {
     return {};
 }
 
-/// What the two tools may disagree on; nothing else.
-const std::vector<KnownDifference> kKnown = {
-    {"Prefetchable memory behind bridge/.*",
-     "lspci 3.9 says [32-bit] of every window that it has from the kernel, of those above 4 GiB too"},
-};
-
 /// Both listings of the functions that `selection` names. The configuration space of a function nobody drives stands
 /// still, so that both read the same.
 void expect_agreement(const std::string& selection, std::size_t functions_at_least) {
@@ -71,7 +65,7 @@ void expect_agreement(const std::string& selection, std::size_t functions_at_lea
         EXPECT_GT(fields.size(), 20U) << address << " is not a whole listing";
         const auto found = listing.find(address);
         ASSERT_NE(found, listing.end()) << address;
-        for (const std::string& difference : missing_fields(fields, found->second, kKnown))
+        for (const std::string& difference : missing_fields(fields, found->second, known_differences()))
             ADD_FAILURE() << address << " " << difference;
     }
 }

@@ -220,8 +220,8 @@ std::string output_of(const std::string& command) {
 class LsAgainstLspci : public testing::TestWithParam<int> {};
 
 TEST_P(LsAgainstLspci, SaysEveryFieldThatLspciSays) {
-    if (output_of("lspci --version 2>&1").find("lspci version 3.9.") == std::string::npos)
-        GTEST_SKIP() << "the images avoid what lspci 3.9 gets wrong; this machine has another version, or none";
+    if (output_of("lspci --version 2>&1").find("lspci version 3.") == std::string::npos)
+        GTEST_SKIP() << "no lspci here: ./pcienic setup packages installs pciutils";
     const fs::path file = fs::temp_directory_path() / fmt::format("pcienic-ls-{}-{}.hex", getpid(), GetParam());
     constexpr std::size_t kFunctions = 100;
     {
@@ -242,7 +242,7 @@ TEST_P(LsAgainstLspci, SaysEveryFieldThatLspciSays) {
     std::size_t compared = 0;
     for (const auto& [address, fields] : theirs) {
         ASSERT_TRUE(ours.contains(address)) << address;
-        for (const std::string& difference : test::missing_fields(fields, ours.at(address)))
+        for (const std::string& difference : test::missing_fields(fields, ours.at(address), test::known_differences()))
             ADD_FAILURE() << address << " " << difference;
         compared += fields.size();
     }

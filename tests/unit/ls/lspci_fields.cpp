@@ -106,6 +106,23 @@ std::map<std::string, Fields> parse_listing(const std::string& text) {
     return functions;
 }
 
+const std::vector<KnownDifference>& known_differences() {
+    static const std::vector<KnownDifference> kKnown = {
+        {"Prefetchable memory behind bridge/.*", "3.9 says [32-bit] of every window that it has from the kernel"},
+        {".*/(Endpoint |FatalMsg )?IntMsgNum \\d+", "3.11 renamed MSI, IntMsg and Interrupt Message Number"},
+        {".*/DevCap/(SlotPowerLimit \\S+ )?TEE-IO", "since 3.11"},
+        {".*/LnkCtl/LnkDisable", "Disabled, renamed by 3.11"},
+        {".*/DevCtl2/(IDOReq|IDOCompl|EmergencyPowerReductionReq|EETLPPrefixBlk)", "since 3.10"},
+        {".*/UE(Sta|Msk|Svrt)/(UncorrIntErr|BlockedTLP|AtomicOpBlocked|TLPBlockedErr|PoisonTLPBlocked|DMWrReqBlocked|"
+         "IDECheck|MisIDETLP|PCRC_CHECK|TLPXlatBlocked)",
+         "since 3.11"},
+        {".*/CE(Sta|Msk)/(CorrIntErr|HeaderOF)", "since 3.11"},
+        {".*/PRISta/PASID", "since 3.11"},
+        {".*/PTM(Cap/(Requester|Responder|Root)|Control/(Enabled|RootSelected))", "3.9 has a colon before the sign"},
+    };
+    return kKnown;
+}
+
 std::vector<std::string> missing_fields(const Fields& reference, const Fields& ours,
                                         const std::vector<KnownDifference>& known) {
     std::vector<std::string> missing;
