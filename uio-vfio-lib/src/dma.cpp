@@ -192,17 +192,14 @@ void DmaBuffer::free() noexcept {
 }
 
 void DmaBuffer::unmap() {
-    std::error_code ec;
-    unmap(ec);
-    if (ec) throw Error{static_cast<Errc>(ec.value()), "DMA buffer"};
+    const auto memory = std::exchange(memory_, {});
+    // When this throws, the memory is lost: better that than giving somebody else what the device can still reach.
+    mapping_.unmap();
+    if (!memory.empty()) ::munmap(memory.data(), memory.size());
 }
 
 void DmaBuffer::unmap(std::error_code& ec) noexcept {
-    mapping_.unmap(ec);
-    const auto memory = std::exchange(memory_, {});
-    if (memory.empty()) return;
-    // Memory that the device can still reach is better lost than given to somebody else.
-    if (!ec) ::munmap(memory.data(), memory.size());
+    detail::guarded(ec, [&] { unmap(); });
 }
 
 DmaSpace::DmaSpace(std::shared_ptr<detail::DmaState> state) noexcept : state_{std::move(state)} {}

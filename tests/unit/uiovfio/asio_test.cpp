@@ -200,6 +200,7 @@ TEST_F(Async, KeepsItsWaitWhenMoved) {
     AsyncVector vector{io.get_executor(), interrupts, 0};
     const auto outcome = wait(vector);
     AsyncVector moved = std::move(vector);
+    EXPECT_THROW(wait(vector), Error);
     interrupts.trigger(0);
     run();
     ASSERT_TRUE(*outcome);

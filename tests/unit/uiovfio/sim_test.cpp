@@ -102,6 +102,12 @@ TEST(Sim, RunsOutOfAddresses) {
               Errc::iova_exhausted);
 }
 
+TEST(Sim, HasNoMoreHugePagesThanTheMachine) {
+    auto device = open_sim();
+    EXPECT_EQ(errc_of([&] { (void)device.dma().allocate(std::size_t{1} << 42, {.huge_pages = HugePages::require}); }),
+              Errc::hugepages_unavailable);
+}
+
 TEST(Sim, TellsOfAnUnmapThatUnmappedNothing) {
     auto device = open_sim();
     auto buffer = device.dma().allocate(kPage);

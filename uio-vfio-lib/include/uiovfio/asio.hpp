@@ -25,6 +25,7 @@
 #include <system_error>
 #include <utility>
 
+#include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
 
 namespace uiovfio {
@@ -58,7 +59,7 @@ class AsyncVector {
     /// count; what has fired already completes the wait without a turn of the reactor.
     template <boost::asio::completion_token_for<void(boost::system::error_code, std::uint64_t)> Token>
     auto async_wait(Token&& token) {
-        auto state = state_;
+        auto state = required_state();
         auto& descriptor = state->descriptor;
         return boost::asio::async_compose<Token, void(boost::system::error_code, std::uint64_t)>(Wait{std::move(state)},
                                                                                                  token, descriptor);
@@ -71,7 +72,7 @@ class AsyncVector {
         state_->descriptor.cancel(ignored);
     }
 
-    [[nodiscard]] boost::asio::any_io_executor get_executor() { return state_->descriptor.get_executor(); }
+    [[nodiscard]] boost::asio::any_io_executor get_executor() { return required_state()->descriptor.get_executor(); }
 
   private:
     struct State {
@@ -128,6 +129,11 @@ class AsyncVector {
         std::shared_ptr<std::uint64_t> raw_;
         std::uint64_t generation_;
     };
+
+    std::shared_ptr<State> required_state() const {
+        if (!state_) throw Error{Errc::closed, "AsyncVector", "it was moved from"};
+        return state_;
+    }
 
     std::shared_ptr<State> state_;
 };

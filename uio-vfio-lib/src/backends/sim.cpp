@@ -137,8 +137,7 @@ class SimBackend final : public Backend {
           msi_vectors_{std::bit_floor(std::min(options.vectors, PCIENIC_MAX_MSI_VECTORS))},
           pba_offset_{std::max(options.vectors * kEntryBytes, 2048U)},
           msix_bar_size_{std::max<std::uint64_t>(std::bit_ceil(pba_offset_ + (options.vectors + 63) / 64 * 8), kPage)},
-          config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size,
-                  options.can_reset},
+          config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size, options.can_reset},
           memory_(options.memory_size),
           table_(options.vectors * kEntryBytes),
           pending_(options.vectors) {
