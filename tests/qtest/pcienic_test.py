@@ -470,7 +470,7 @@ class Power(PcienicTest):
         index = function.submit("FILL_HOST", 0xFF, DESTINATION, 8, flags=INTERRUPT, vector=3)
         function.set_power_state(3)
         machine.qmp("cont")
-        self.assertEqual(machine.read(REGISTER_BAR), 0xFFFFFFFF)
+        self.assertIn(machine.read(REGISTER_BAR), (0xFFFFFFFF, 0))  # QEMU 10 and later take the BAR away
         self.assertEqual(machine.read_memory(DESTINATION, 8), bytes(8))
         self.assertIsNone(function.completion(index))
         self.assertEqual(function.message(3), 0)
