@@ -85,6 +85,9 @@ PciAccess::PciAccess(const ScanOptions& options) : options_(options), access_(pc
                                             : options.naming == Naming::both  ? 2
                                                                               : 0);
 
+    // udev's database holds the same names as pci.ids, and libpci 3.9 leaks a context for each question to it.
+    access_->id_lookup_mode |= PCI_LOOKUP_NO_HWDB;
+
     // The filters are parsed here once for their errors: a bad one should not cost a scan.
     pci_filter filter;
     pci_filter_init(access_.get(), &filter);
