@@ -13,19 +13,17 @@ namespace uiovfio {
 namespace detail {
 
 std::uint64_t region_load(Backend& backend, unsigned region, std::uint64_t offset, unsigned width) noexcept {
-    try {
-        if (backend.is_open()) return backend.region_read(region, offset, width);
-    } catch (...) {  // nobody answered
-    }
-    return ~std::uint64_t{0};
+    if (!backend.is_open()) return ~std::uint64_t{0};
+    std::error_code nobody_answered;
+    const auto value = guarded(nobody_answered, [&] { return backend.region_read(region, offset, width); });
+    return nobody_answered ? ~std::uint64_t{0} : value;
 }
 
 void region_store(Backend& backend, unsigned region, std::uint64_t offset, unsigned width,
                   std::uint64_t value) noexcept {
-    try {
-        if (backend.is_open()) backend.region_write(region, offset, width, value);
-    } catch (...) {  // nobody listened
-    }
+    if (!backend.is_open()) return;
+    std::error_code nobody_listened;
+    guarded(nobody_listened, [&] { backend.region_write(region, offset, width, value); });
 }
 
 }  // namespace detail

@@ -85,11 +85,12 @@ std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, std::sha
     config.write16(config::kCommand, command);
 
     auto dma_state = std::make_shared<detail::DmaState>(backend);
-    return std::make_shared<detail::DeviceState>(bdf, backend, config,
-                                                 std::array{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
-                                                            Bar{backend, 3}, Bar{backend, 4}, Bar{backend, 5}},
-                                                 std::unique_ptr<Interrupts>{new Interrupts{backend}},
-                                                 std::unique_ptr<DmaSpace>{new DmaSpace{dma_state}}, dma_state);
+    std::array bars{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
+                    Bar{backend, 3}, Bar{backend, 4}, Bar{backend, 5}};
+    std::unique_ptr<Interrupts> interrupts{new Interrupts{backend}};
+    std::unique_ptr<DmaSpace> dma{new DmaSpace{dma_state}};
+    return std::make_shared<detail::DeviceState>(bdf, std::move(backend), config, std::move(bars),
+                                                 std::move(interrupts), std::move(dma), std::move(dma_state));
 }
 
 void Device::close() noexcept {

@@ -19,7 +19,7 @@ namespace {
 
 // What an x86-64 or arm64 (4 KiB granule) page table calls a block of the second level, in the processor and in the
 // IOMMU: memory and bus address that are both aligned to it need one entry instead of 512.
-constexpr std::size_t kHugePage = 2U * 1024 * 1024;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 std::size_t ordinary_page() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 

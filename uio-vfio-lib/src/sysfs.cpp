@@ -265,6 +265,7 @@ PciFunction find_function(std::string_view selector, const SysfsRoot& root) {
         throw Error{Errc::no_such_device, std::string{selector}, "no PCI function has this vendor and device"};
     if (matches.size() > 1) {
         std::vector<std::string> candidates;
+        candidates.reserve(matches.size());
         for (const PciFunction& match : matches) candidates.push_back(to_string(match.bdf));
         throw Error{Errc::ambiguous_device, std::string{selector},
                     fmt::format("{} PCI functions match: {}", matches.size(), join(candidates))};

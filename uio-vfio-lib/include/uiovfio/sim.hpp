@@ -22,7 +22,7 @@ struct SimOptions {
     /// MSI-X vectors, 1 to 2048. MSI has as many, rounded down to a power of two, at most 32.
     unsigned vectors = 32;
     /// Bytes of device memory, a power of two from 4 KiB.
-    std::size_t memory_size = 16 * 1024 * 1024;
+    std::size_t memory_size = std::size_t{16} << 20;
     /// A vector whose messages are lost, so that tests of tests can see one go missing.
     std::optional<unsigned> drop_vector = {};
     /// Bits of bus addresses that the IOMMU translates: 39 or 48.

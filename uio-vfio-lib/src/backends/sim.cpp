@@ -139,7 +139,7 @@ class SimBackend final : public Backend {
           msix_bar_size_{std::max<std::uint64_t>(std::bit_ceil(pba_offset_ + (options.vectors + 63) / 64 * 8), kPage)},
           config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size, options.can_reset},
           memory_(options.memory_size),
-          table_(options.vectors * kEntryBytes),
+          table_(std::size_t{options.vectors} * kEntryBytes),
           pending_(options.vectors) {
         pcienic_core_init(&core_, &kOps, this, options.vectors, memory_.data(), memory_.size());
         mask_table();

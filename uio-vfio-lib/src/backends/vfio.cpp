@@ -29,7 +29,7 @@ constexpr unsigned kBusyPauseMilliseconds = 20;
 // Addresses that no kernel of a machine with an IOMMU refuses, for kernels that do not tell what they can map.
 constexpr std::uint64_t kSmallestAperture = std::uint64_t{1} << 39;
 
-constexpr std::size_t kAllOnesBytes = 2U * 1024 * 1024;
+constexpr std::size_t kAllOnesBytes = std::size_t{2} << 20;
 
 unsigned index_of(InterruptMode mode) noexcept {
     switch (mode) {
