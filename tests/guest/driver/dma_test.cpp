@@ -16,6 +16,7 @@ namespace {
 
 using guest::ExpectDmarFault;
 using guest::ExpectGuestError;
+using testing::AnyOf;
 using uiovfio::DmaBuffer;
 using uiovfio::Iova;
 
@@ -64,6 +65,25 @@ class GuestDma : public OnVfio {
         regs::DmaCtrl::write(driver.registers(), 1);
     }
 
+    // Half a second's work for an emulated device.
+    std::vector<Ticket> keep_busy() {
+        if (!big_source) big_source = buffer(kBig);
+        if (!big_destination) big_destination = buffer(kBig);
+        std::vector<Ticket> tickets;
+        for (int i = 0; i < 8; ++i)
+            tickets.push_back(dma.submit(copy(big_source.iova(), big_destination.iova(), kBig)));
+        return tickets;
+    }
+    // What was done by the reset is done, the rest cancelled: nothing is lost, nothing hangs.
+    void expect_done_or_cancelled(const std::vector<Ticket>& tickets) {
+        for (const Ticket ticket : tickets)
+            EXPECT_THAT(dma.wait(ticket, kPatience), AnyOf(Moved(kBig), EndsAs(Errc::cancelled)));
+        dma.restart();
+        expect_that_it_still_works();
+    }
+
+    static constexpr std::uint32_t kBig = 32u << 20;
+    DmaBuffer big_source, big_destination;  // allocated by keep_busy(): most tests do without
     DmaBuffer source = buffer(kSize);
     DmaBuffer destination = buffer(kSize);
     DmaEngine dma{driver, {.entries = 16}};
@@ -109,10 +129,10 @@ TEST_F(GuestDma, GathersAndScatters) {
 }
 
 TEST_F(GuestDma, Copies64MiB) {
-    constexpr std::size_t kBig = 64u << 20;
-    DmaBuffer from = buffer(kBig), to = buffer(kBig);
+    constexpr std::size_t k64MiB = 64u << 20;
+    DmaBuffer from = buffer(k64MiB), to = buffer(k64MiB);
     put(from.bytes(), 3);
-    EXPECT_THAT(run(copy(from.iova(), to.iova(), kBig)), Moved(kBig));
+    EXPECT_THAT(run(copy(from.iova(), to.iova(), k64MiB)), Moved(k64MiB));
     EXPECT_TRUE(equal(from.bytes(), to.bytes()));
 }
 
@@ -279,18 +299,26 @@ TEST_F(GuestDma, WithoutBusMasteringTheQueueStops) {
     expect_that_it_still_works();
 }
 
-TEST_F(GuestDma, ResetsInTheMiddleOfACopyCancelIt) {
-    DmaBuffer from = buffer(32u << 20), to = buffer(32u << 20);
-    for (const bool function_level : {false, true}) {
-        std::vector<Ticket> tickets;
-        for (int i = 0; i < 8; ++i) tickets.push_back(dma.submit(copy(from.iova(), to.iova(), 32u << 20)));
-        function_level ? driver.reset_function() : driver.reset();
-        // What was done by then is done, the rest cancelled: nothing is lost, nothing hangs.
-        for (const Ticket ticket : tickets)
-            EXPECT_THAT(dma.wait(ticket, kPatience), testing::AnyOf(Moved(32u << 20), EndsAs(Errc::cancelled)));
-        dma.restart();
-        expect_that_it_still_works();
-    }
+TEST_F(GuestDma, ASoftwareResetInTheMiddleOfACopyCancelsIt) {
+    const std::vector<Ticket> tickets = keep_busy();
+    driver.reset();
+    expect_done_or_cancelled(tickets);
+}
+
+TEST_F(GuestDma, AFunctionLevelResetInTheMiddleOfACopyCancelsIt) {
+    // The kernel turns bus mastering off before it resets. Whether the device notices in between is a matter of luck,
+    // so the same is done here first, for certain: what it says then is announced.
+    const ExpectGuestError announced{"pcienic: queue stopped: cannot (write the completion|read the descriptor) at 0x"};
+    std::vector<Ticket> tickets = keep_busy();
+    device.config().set_bus_master(false);
+    EXPECT_THAT(dma.wait(tickets.back(), kPatience),
+                AnyOf(EndsAs(Errc::completion_fault), EndsAs(Errc::descriptor_fault)));
+    device.config().set_bus_master(true);
+    dma.restart();
+
+    tickets = keep_busy();
+    driver.reset_function();
+    expect_done_or_cancelled(tickets);
 }
 
 TEST_F(GuestDma, AnEngineThatIsDestroyedWhileBusyCausesNoFault) {
