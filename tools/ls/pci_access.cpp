@@ -21,13 +21,16 @@ extern "C" {
 namespace pcienic::ls {
 namespace {
 
+// What to do about a fault of libpci's; its callbacks carry no context.
+const char* error_remedy = "see lspci -G for what it tried";
+
 // libpci reports a fault through a callback that must not return, from C frames that no exception may cross.
 __attribute__((noreturn, format(printf, 1, 2))) void on_error(char* format, ...) {
     std::va_list arguments;
     va_start(arguments, format);
     std::fputs("pcienic-ls: ", stderr);
     std::vfprintf(stderr, format, arguments);
-    std::fputc('\n', stderr);
+    std::fprintf(stderr, ": %s\n", error_remedy);
     va_end(arguments);
     std::exit(static_cast<int>(cli::Exit::failure));
 }
@@ -104,6 +107,7 @@ PciAccess::PciAccess(const ScanOptions& options) : options_(options), access_(pc
             throw cli::Failure(
                 cli::Exit::usage,
                 fmt::format("{}: cannot be read: give a file with the output of lspci -x", options.dump_file));
+        error_remedy = "the file given with -F must hold the output of lspci -x";
         access_->method = PCI_ACCESS_DUMP;
         std::string name = "dump.name";
         pci_set_param(access_.get(), name.data(), mutable_text(path));
@@ -194,6 +198,9 @@ std::vector<ScannedFunction> PciAccess::scan() {
     pci_scan_bus(access_.get());
     std::vector<ScannedFunction> found;
     for (pci_dev* device = access_->devices; device != nullptr; device = device->next) found.push_back(read(device));
+    if (found.empty() && !options_.dump_file.empty())
+        throw cli::Failure(cli::Exit::usage,
+                           fmt::format("{}: holds no function: give the output of lspci -x", options_.dump_file));
     std::sort(found.begin(), found.end(),
               [](const auto& a, const auto& b) { return a.function.address < b.function.address; });
     return found;

@@ -94,6 +94,19 @@ TEST(LsDump, RefusesAFilterThatIsNone) {
 
 TEST(LsDump, RefusesAFileThatIsNotThere) { EXPECT_THROW(listing_of("/nonexistent/dump"), pcienic::cli::Failure); }
 
+TEST(LsDump, RefusesAFileThatIsNoDump) {
+    const fs::path file = fs::temp_directory_path() / fmt::format("pcienic-no-dump-{}", getpid());
+    std::ofstream(file) << "nothing of the kind\n";
+    EXPECT_THROW(listing_of(file), pcienic::cli::Failure);
+    EXPECT_EXIT(
+        {
+            std::ofstream(file) << "00:00.0 X\n00: " << std::string(9000, 'f') << "\n";
+            listing_of(file);
+        },
+        testing::ExitedWithCode(1), "must hold the output of lspci -x");
+    fs::remove(file);
+}
+
 TEST(LsDump, SaysNothingOfTheSystemItRunsOn) {
     EXPECT_FALSE(listing_of(kData / "q35.hex").functions.at(0).binding.has_value());
 }
