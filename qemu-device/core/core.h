@@ -50,7 +50,7 @@ typedef enum PcienicIrqMode {
 typedef enum PcienicResetKind {
     /* Power came: sticky registers go, too. */
     PCIENIC_RESET_COLD,
-    /* FLR: as cold, but sticky registers stay. */
+    /* FLR, or a hot reset: as cold, but sticky registers stay. */
     PCIENIC_RESET_FUNCTION_LEVEL,
     /* CTRL.RESET: the interrupt mode, which is configuration space's, stays. */
     PCIENIC_RESET_SOFTWARE,

@@ -20,7 +20,7 @@ register may also be accessed as two 4-byte halves; each half acts by itself. An
 | `rw1c` | the value | a 1 clears the bit, a 0 leaves it |
 | `rw1s` | the value | a 1 sets the bit and starts what it names, a 0 leaves it; the device clears it |
 
-A *sticky* register keeps its value over a function-level reset and a software reset; only a cold reset clears it.
+A *sticky* register keeps its value over a function-level, a hot and a software reset; only a cold reset clears it.
 A *volatile* register is changed by the device itself. Bits that no field covers are reserved: they read as 0, and a write that
 sets them is latched as `BAD_VALUE`.
 """
