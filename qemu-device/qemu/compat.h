@@ -57,6 +57,7 @@
 #if __has_include("hw/pci/pci_device.h")
 #include "hw/pci/pci_device.h"
 #endif
+#include "hw/pci/pci_bridge.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"

@@ -171,9 +171,8 @@ static void pcienic_work(void *opaque)
 
 void pcienic_resume(PcienicState *s)
 {
-    if (pcienic_core_busy(&s->core)) {
-        qemu_bh_schedule(s->work);
-    }
+    /* Not only if the engine is busy: held-back messages are work, too. */
+    qemu_bh_schedule(s->work);
 }
 
 void pcienic_update_line(PcienicState *s)
@@ -365,12 +364,13 @@ static void pcienic_exit(PCIDevice *dev)
 static void PCIENIC_RESET_HOLD(pcienic_reset_hold, obj)
 {
     PcienicState *s = PCIENIC(obj);
-    PcienicResetKind kind = pcienic_config_in_flr(s)
-                                ? PCIENIC_RESET_FUNCTION_LEVEL
-                                : PCIENIC_RESET_COLD;
+    bool flr = pcienic_config_in_flr(s);
+    bool hot = !flr && pcienic_config_in_hot_reset(s);
+    /* What a hot reset does to us is what a function-level reset does. */
+    PcienicResetKind kind =
+        flr || hot ? PCIENIC_RESET_FUNCTION_LEVEL : PCIENIC_RESET_COLD;
 
-    trace_pcienic_reset(kind == PCIENIC_RESET_COLD ? "cold"
-                                                   : "function-level");
+    trace_pcienic_reset(flr ? "function-level" : hot ? "hot" : "cold");
     qemu_bh_cancel(s->work);
     pcienic_core_reset(&s->core, kind);
     pcienic_config_reset(s, kind);

@@ -48,7 +48,7 @@ extern const VMStateDescription vmstate_pcienic;
 
 /* pcienic.c */
 
-/* Have the core's work done soon, if it has any. */
+/* Have the core's work done soon. */
 void pcienic_resume(PcienicState *s);
 /* Bring INTx to where the core and the power state want it. */
 void pcienic_update_line(PcienicState *s);
@@ -66,6 +66,8 @@ void pcienic_config_write(PCIDevice *dev, uint32_t address, uint32_t value,
 void pcienic_config_reset(PcienicState *s, PcienicResetKind kind);
 /* Is a function-level reset what resets us? Only inside a reset phase. */
 bool pcienic_config_in_flr(PcienicState *s);
+/* Or is it a bridge above us that resets its secondary bus? */
+bool pcienic_config_in_hot_reset(PcienicState *s);
 bool pcienic_config_in_d0(PcienicState *s);
 /* Device memory answers in D0 only. */
 void pcienic_config_apply_power(PcienicState *s);

@@ -171,7 +171,7 @@ void pcienic_config_write(PCIDevice *dev, uint32_t address, uint32_t value,
     pcienic_resume(s);
 }
 
-/* Sticky in PCI Express's sense: kept by a function-level reset */
+/* Sticky in PCI Express's sense: kept by all but a cold reset */
 static bool is_sticky(int offset)
 {
     int note = DVSEC_CAP + PCIENIC_DVSEC_NOTE_OFFSET;
@@ -203,4 +203,26 @@ bool pcienic_config_in_flr(PcienicState *s)
     /* The bit is set from the guest's write until the reset is over. */
     return pci_get_word(PCI_DEVICE(s)->config + EXPRESS_CAP + PCI_EXP_DEVCTL) &
            PCI_EXP_DEVCTL_BCR_FLR;
+}
+
+/*
+ * To a device QEMU tells all resets alike. A bridge resets its secondary bus
+ * when the guest sets the bit, and is itself not reset, which it is, and all
+ * above it, when the machine is, even if the guest had left the bit set.
+ */
+bool pcienic_config_in_hot_reset(PcienicState *s)
+{
+    PCIBus *bus = pci_get_bus(PCI_DEVICE(s));
+
+    while (!pci_bus_is_root(bus)) {
+        PCIDevice *bridge = pci_bridge_get_device(bus);
+
+        if (!device_is_in_reset(DEVICE(bridge)) &&
+            pci_get_word(bridge->config + PCI_BRIDGE_CONTROL) &
+                PCI_BRIDGE_CTL_BUS_RESET) {
+            return true;
+        }
+        bus = pci_get_bus(bridge);
+    }
+    return false;
 }
