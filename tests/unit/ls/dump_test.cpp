@@ -147,7 +147,8 @@ class Generator {
         out.put(0x08, {byte()});
         if (one_in(2)) out.put(0x0f, {byte()});
         for (std::size_t bar = 0; bar < 6; ++bar) out.put32(0x10 + 4 * bar, base_address(bar));
-        for (const std::size_t at : {0x0c, 0x0d, 0x2c, 0x2d, 0x2e, 0x30, 0x31, 0x32, 0x33, 0x3c, 0x3d, 0x3e, 0x3f})
+        for (const unsigned at :
+             {0x0cU, 0x0dU, 0x2cU, 0x2dU, 0x2eU, 0x30U, 0x31U, 0x32U, 0x33U, 0x3cU, 0x3dU, 0x3eU, 0x3fU})
             if (one_in(2)) out.put(at, {byte()});
         out.put(0x3d, {static_cast<std::uint8_t>(random_() % 5)});
         standard(out);
@@ -181,7 +182,8 @@ class Generator {
             out.capability(at, static_cast<std::uint8_t>(shape.id), &shape == std::end(kStandard) - 1 ? 0 : next);
             if (shape.id == 0x10) {
                 constexpr std::uint8_t kTypes[] = {0, 1, 4, 5, 6, 7, 8, 9, 10};
-                out.put(at + 2U, {static_cast<std::uint8_t>(random_() % 3 | kTypes[random_() % 9] << 4)});
+                out.put(at + 2U,
+                        {static_cast<std::uint8_t>(random_() % 3 | static_cast<unsigned>(kTypes[random_() % 9]) << 4)});
                 out.put(at + 0x2cU, {static_cast<std::uint8_t>(byte() & 0x3f)});  // speeds that lspci 3.9 knows
                 out.put(at + 0x26U, {static_cast<std::uint8_t>(byte() & 0xdf)});
             }

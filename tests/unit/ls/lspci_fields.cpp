@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "lspci_fields.hpp"
 
-#include <cctype>
-#include <regex>
+#include <fmt/format.h>
+
 #include <sstream>
+
+// Under the sanitizers gcc 12 believes that libstdc++'s <regex> uses something uninitialised.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <regex>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 namespace pcienic::test {
 namespace {
@@ -45,11 +55,11 @@ void add_fields(Fields& fields, const std::string& path, const std::string& text
         for (std::string word; words >> word;) {
             std::smatch match;
             if (std::regex_match(word, match, kFlag) || std::regex_match(word, match, kAssignment))
-                fields[path + "/" + match[1].str()] = match[2].str();
+                fields[fmt::format("{}/{}", path, match[1].str())] = match[2].str();
             else
                 rest += (rest.empty() ? "" : " ") + word;
         }
-        if (!rest.empty()) fields[path + "/" + rest] = "present";
+        if (!rest.empty()) fields[fmt::format("{}/{}", path, rest)] = "present";
     }
 }
 
@@ -97,7 +107,7 @@ std::map<std::string, Fields> parse_listing(const std::string& text) {
             add_fields(*fields, outer, rest);
         } else if (indent == 2) {
             const auto [label, rest] = split_label(body);
-            inner = outer + "/" + label;
+            inner = fmt::format("{}/{}", outer, label);
             add_fields(*fields, inner, rest);
         } else {
             add_fields(*fields, inner, body);
@@ -133,8 +143,8 @@ std::vector<std::string> missing_fields(const Fields& reference, const Fields& o
         for (const KnownDifference& difference : known)
             expected = expected || std::regex_match(name, std::regex(difference.pattern));
         if (!expected)
-            missing.push_back(name + ": lspci says \"" + value + "\", pcienic-ls " +
-                              (found == ours.end() ? "nothing" : "\"" + found->second + "\""));
+            missing.push_back(fmt::format("{}: lspci says \"{}\", pcienic-ls {}", name, value,
+                                          found == ours.end() ? "nothing" : fmt::format("\"{}\"", found->second)));
     }
     return missing;
 }
