@@ -17,7 +17,21 @@ die() {
     exit "${2:-1}"
 }
 
-usage="usage: build.sh CACHE_DIR [--kernel cloud|amd64]"
+# All that differs between architectures, by Debian's names of them. A kernel's second word: the MiB that building an
+# image with it takes at its peak (the packages, what they unpack to, and the image).
+declare -A kernels
+case $(dpkg --print-architecture) in
+    amd64)
+        arch=x86_64
+        kernels=([cloud]="linux-image-cloud-amd64 400" [amd64]="linux-image-amd64 800")
+        kernel_names="cloud (small, the default) or amd64 (Debian's generic one)"
+        loader=usr/lib64/ld-linux-x86-64.so.2
+        libraries=usr/lib/x86_64-linux-gnu
+        ;;
+    *) die "no guest for $(dpkg --print-architecture) yet: it needs a row in the table at the head of ${BASH_SOURCE[0]}" ;;
+esac
+
+usage="usage: build.sh CACHE_DIR [--kernel $(sort <<<"${!kernels[*]}" | tr ' ' '|')]"
 cache='' kernel=cloud
 while (($#)); do
     case $1 in
@@ -30,16 +44,24 @@ while (($#)); do
     shift
 done
 [[ -n $cache ]] || die "no cache directory given; $usage" 2
-case $kernel in
-    cloud) kernel_package=linux-image-cloud-amd64 ;;
-    amd64) kernel_package=linux-image-amd64 ;;
-    *) die "unknown kernel '$kernel': cloud (small, the default) or amd64 (Debian's generic one)" 2 ;;
-esac
+[[ -n ${kernels[$kernel]:-} ]] || die "unknown kernel '$kernel': $kernel_names" 2
+read -r kernel_package needed_mib <<<"${kernels[$kernel]}"
+
+space_remedy="make room there, or set PCIENIC_CACHE to a directory on a larger disk"
+free_mib() { df --output=avail -BM -- "$cache" | tail -n 1 | tr -dc '0-9'; }
+
+# Whatever ended this, what was made so far goes; most programs do not say what to do about a full disk.
+work=''
+clean_up() {
+    local status=$?
+    ((status == 0)) || [[ ! -d $cache ]] || (($(free_mib) > 1)) ||
+        echo "guest image: the disk that holds $cache is full: $space_remedy" >&2
+    [[ -z $work ]] || rm -rf "$work"
+}
+trap clean_up EXIT
 
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
-work=''
-trap '[[ -z $work ]] || rm -rf "$work"' EXIT
 
 word_list() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
@@ -90,6 +112,9 @@ mapfile -t packages < <(printf '%s\n%s\n' "$userland" "$kernel_uri" |
 key=$({ echo "$kernel"; printf '%s\n' "${packages[@]}"; cat "${inputs[@]}"; } | sha256sum | cut -c1-16)
 image=guest-$key
 if [[ ! -f $cache/$image/manifest.json ]]; then
+    free=$(free_mib)
+    ((free >= needed_mib)) ||
+        die "building it needs $needed_mib MiB in $cache, and only $free MiB are free there: $space_remedy"
     echo "guest image: downloading ${#packages[@]} packages ($kernel_version_package and a userland)" >&2
     (cd "$work/debs" && apt-get "${apt_options[@]}" -q download "${packages[@]}") >"$work/apt.log" 2>&1 ||
         die "$(tail -n 5 "$work/apt.log")
@@ -105,10 +130,8 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
     done
     system=$work/system root=$work/root
     version=$(cd "$system/usr/lib/modules" && echo *)
-    loader=$(cd "$system" && echo usr/lib64/ld-linux-*.so.*)
-    libraries=$(cd "$system/usr/lib" && echo "$PWD"/*-linux-gnu)
     run() { # PROGRAM ARGV0 ARGS...: a program of the packages, with their libraries, not the host's
-        "$system/$loader" --library-path "$libraries" --argv0 "$2" "$system/$1" "${@:3}"
+        "$system/$loader" --library-path "$system/$libraries" --argv0 "$2" "$system/$1" "${@:3}"
     }
     kmod=usr/bin/kmod
 
@@ -126,10 +149,10 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
     for program in lspci setpci kmod; do
         found=$(cd "$system" && find usr/bin usr/sbin -type f -name "$program" | head -n 1)
         install -m 755 "$system/$found" "$root/usr/bin/$program"
-        needed=$("$system/$loader" --library-path "$libraries" --list "$system/$found" | awk '$2 == "=>" {print $3}')
+        needed=$("$system/$loader" --library-path "$system/$libraries" --list "$system/$found" | awk '$2 == "=>" {print $3}')
         for library in $needed; do install -D -m 755 "$library" "$root${library#"$system"}"; done
     done
-    install -m 755 "$system/$loader" "$root/usr/lib64/"
+    install -D -m 755 "$system/$loader" "$root/$loader"
     for name in modprobe depmod insmod rmmod lsmod modinfo; do ln -sf kmod "$root/usr/bin/$name"; done
     install -m 644 "$(find "$system/usr/share/misc" -name 'pci.ids*' | head -n 1)" "$root/usr/share/misc/"
 
@@ -165,7 +188,7 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
     (cd "$root" && find . -mindepth 1 -printf '%P\0' | LC_ALL=C sort -z |
         cpio --null --create --quiet --format=newc --reproducible --owner=+0:+0) | gzip -9n >"$work/image/base.cpio.gz"
     {
-        printf '{\n  "schema": "pcienic.guest-image/1",\n  "arch": "x86_64",\n  "kernel": "%s",\n' "$version"
+        printf '{\n  "schema": "pcienic.guest-image/1",\n  "arch": "%s",\n  "kernel": "%s",\n' "$arch" "$version"
         printf '  "packages": [\n'
         printf '    "%s"\n' "${packages[@]}" | sed '$!s/$/,/'
         printf '  ]\n}\n'
@@ -173,6 +196,6 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
     rm -rf "${cache:?}/$image"
     mv "$work/image" "$cache/$image"
 fi
-echo "$image" >"$resolved.$$"
-mv "$resolved.$$" "$resolved"
+echo "$image" >"$work/resolved"
+mv "$work/resolved" "$resolved"
 echo "$cache/$image"

@@ -8,15 +8,22 @@ import unittest
 from support import PROJECT, TemporaryDirectory
 
 BUILDER = PROJECT / "guest-image/build.sh"
+NO_NETWORK = 'Acquire::http::Proxy "http://127.0.0.1:1"; Acquire::https::Proxy "http://127.0.0.1:1"; Acquire::Retries "0";'
 
 
 class Image(TemporaryDirectory):
-    def build(self, *arguments, apt=""):
+    def build(self, *arguments, apt="", df=""):
+        """df: what a df says instead of the system's."""
+        programs = self.directory / "programs"
+        programs.mkdir(exist_ok=True)
+        if df:
+            (programs / "df").write_text(f"#!/bin/sh\n{df}\n")
+            (programs / "df").chmod(0o755)
         configuration = self.directory / "apt.conf"
         # The machine's own configuration would be read after this one, and win.
         configuration.write_text('Dir::Etc::main "/dev/null"; Dir::Etc::parts "/nowhere";' + apt)
         return subprocess.run([str(BUILDER), *map(str, arguments)], capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL, env={**os.environ, "APT_CONFIG": str(configuration)})
+                              stdin=subprocess.DEVNULL, env={**os.environ, "APT_CONFIG": str(configuration), "PATH": f"{programs}:{os.environ['PATH']}"})
 
     def assert_fails(self, answer, status, *texts):
         self.assertEqual((answer.returncode, answer.stdout), (status, ""), answer.stderr)
@@ -45,8 +52,21 @@ class Image(TemporaryDirectory):
 
     def test_without_a_network(self):
         cache = self.directory / "cache"
-        apt = 'Acquire::http::Proxy "http://127.0.0.1:1"; Acquire::https::Proxy "http://127.0.0.1:1"; Acquire::Retries "0";'
-        self.assert_fails(self.build(cache, apt=apt), 1, "could not be downloaded", "check the network")
+        self.assert_fails(self.build(cache, apt=NO_NETWORK), 1, "could not be downloaded", "check the network")
+        self.assert_nothing_left(cache)
+
+    def test_without_room(self):
+        cache = self.directory / "cache"
+        answer = self.build(cache, df="echo Avail; echo 12M")
+        self.assert_fails(answer, 1, str(cache), "only 12 MiB", "make room", "PCIENIC_CACHE")
+        self.assertNotIn("full", answer.stderr)
+        self.assert_nothing_left(cache)
+
+    def test_a_disk_that_fills_up_on_the_way(self):
+        cache = self.directory / "cache"
+        said = self.directory / "said"
+        df = f"echo Avail; if [ -e '{said}' ]; then echo 0M; else touch '{said}'; echo 100000M; fi"
+        self.assert_fails(self.build(cache, apt=NO_NETWORK, df=df), 1, str(cache), "is full", "make room", "PCIENIC_CACHE")
         self.assert_nothing_left(cache)
 
 
