@@ -211,7 +211,8 @@ setup_qemu() {
     distribution=${distribution%% *}
     suite=$(os_release VERSION_CODENAME)
     with_lock qemu QEMU build_qemu
-    export PCIENIC_QEMU=$qemu_directory/qemu-system-x86_64
+    # The first target is what the guests of `test`, `run` and `shell` run on.
+    export PCIENIC_QEMU=$qemu_directory/qemu-system-${QEMU_TARGETS[0]%-softmmu}
     # For what its source tree has besides: checkpatch.pl.
     export PCIENIC_QEMU_TREE=$qemu_tree/source
 }
