@@ -37,7 +37,8 @@ class Regs : public Operation {
     void explain(Session& session) override { run(session); }
 
     Exit run(Session& session) override {
-        cli::Document document{.schema = "pcienic.regs/1", .columns = columns(), .raw_key = fields_ ? "name" : "base_name"};
+        cli::Document document{
+            .schema = "pcienic.regs/1", .columns = columns(), .raw_key = fields_ ? "name" : "base_name"};
         for (const Element& element : elements_matching(pattern_)) {
             if (element.index == 0) add_rows(document.rows, *element.reg);
         }

@@ -165,8 +165,9 @@ TEST(Value, IsANumberOrAName) {
     const Place mode = parse_place("IRQ_STATUS.MODE", kPcienic);
     EXPECT_EQ(parse_value("2", mode), 2u);
     EXPECT_EQ(parse_value("msix", mode), 2u);
-    EXPECT_THAT([&] { parse_value("MSIY", mode); },
-                testing::ThrowsMessage<Failure>(AllOf(HasSubstr("did you mean MSI or MSIX?"), HasSubstr("INTX, MSI, MSIX"))));
+    EXPECT_THAT(
+        [&] { parse_value("MSIY", mode); },
+        testing::ThrowsMessage<Failure>(AllOf(HasSubstr("did you mean MSI or MSIX?"), HasSubstr("INTX, MSI, MSIX"))));
 }
 
 TEST(Value, FitsThePlace) {
