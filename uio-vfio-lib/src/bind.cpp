@@ -29,6 +29,23 @@ constexpr std::chrono::milliseconds kUnbindPause{50};
     throw Error{otherwise, object, fmt::format("the kernel refused what was written to {}", file.string()), error};
 }
 
+/// What bind() keeps for restore(): a file of three lines.
+struct Record {
+    std::string previous;           ///< the driver that had the device, or empty
+    std::string previous_override;  ///< the override by which that one may have come
+    std::string bound;              ///< the driver that bind() gave it to
+};
+
+std::optional<Record> read_record(const fs::path& file) {
+    std::ifstream in{file};
+    if (!in) return std::nullopt;
+    Record record;
+    std::getline(in, record.previous);
+    std::getline(in, record.previous_override);
+    std::getline(in, record.bound);
+    return record;
+}
+
 /// A PCI function whose driver is being changed: the steps, each one file of sysfs.
 class Binding {
   public:
@@ -92,26 +109,17 @@ class Binding {
             throw_write_failure(Errc::bind_failed, object_, file, error);
     }
 
-    // The record of the previous driver: its name, and on a second line the override by which it may have come.
     [[nodiscard]] fs::path record_file() const { return root_.run / object_; }
-    void record(std::string_view previous, std::string_view previous_override) const {
+    [[nodiscard]] std::optional<Record> record() const { return read_record(record_file()); }
+    void keep(const Record& record) const {
         std::error_code error;
-        if (fs::exists(record_file(), error)) return;  // an earlier bind() knows better which driver was the first
         fs::create_directories(root_.run, error);
         std::ofstream out{record_file()};
-        out << previous << '\n' << previous_override << '\n' << std::flush;
+        out << record.previous << '\n' << record.previous_override << '\n' << record.bound << '\n' << std::flush;
         if (!out)
             throw Error{Errc::permission_denied, object_,
                         fmt::format("cannot keep the previous driver's name in {}", record_file().string()), errno,
                         "run as root"};
-    }
-    [[nodiscard]] std::string recorded_override() const {
-        std::ifstream in{record_file()};
-        std::string line;
-        std::getline(in, line);
-        line.clear();
-        std::getline(in, line);
-        return line;
     }
     void forget() const noexcept {
         std::error_code none;
@@ -136,8 +144,13 @@ std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root)
     const std::string previous = binding.driver();
     if (previous == driver) return previous;
     const std::string previous_override = binding.override_text();
-    const bool had_record = recorded_driver(bdf, root).has_value();
-    binding.record(previous, previous_override);
+    const auto earlier = binding.record();
+    // An earlier bind() knows which driver was the first, unless somebody else has bound the device since.
+    const bool is_of_ours =
+        earlier && (previous.empty() || previous == earlier->previous || previous == earlier->bound);
+    Record record = is_of_ours ? *earlier : Record{previous, previous_override, {}};
+    record.bound = driver;
+    binding.keep(record);
     try {
         binding.set_override(driver);
         binding.unbind();
@@ -148,7 +161,10 @@ std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root)
         detail::guarded(lost, [&] {
             if (!previous.empty() && binding.driver().empty()) binding.bind(previous);
         });
-        if (!had_record) binding.forget();
+        if (earlier)
+            detail::guarded(lost, [&] { binding.keep(*earlier); });
+        else
+            binding.forget();
         throw;
     }
     return previous;
@@ -172,16 +188,16 @@ std::string unbind(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) n
 
 std::string restore(const Bdf& bdf, const SysfsRoot& root) {
     const Binding binding{bdf, root};
-    const auto record = recorded_driver(bdf, root);
+    const auto record = binding.record();
     // With an override that names nothing else, the kernel would put the device back where it is.
-    if (!record || binding.driver() != *record) binding.unbind();
+    if (!record || binding.driver() != record->previous) binding.unbind();
     // A driver that came by an override, as vfio-pci does, would not take the device back without it.
-    binding.set_override(binding.recorded_override());
+    binding.set_override(record ? record->previous_override : std::string{});
     if (!record) {
         binding.probe();
-    } else if (!record->empty() && binding.driver() != *record) {
-        binding.require_driver(*record);
-        binding.bind(*record);
+    } else if (!record->previous.empty() && binding.driver() != record->previous) {
+        binding.require_driver(record->previous);
+        binding.bind(record->previous);
     }
     binding.forget();
     return binding.driver();
@@ -192,9 +208,8 @@ std::string restore(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) 
 }
 
 std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root) {
-    const auto text = detail::read_text(root.run / to_string(bdf));
-    if (!text) return std::nullopt;
-    return text->substr(0, text->find('\n'));
+    const auto record = read_record(root.run / to_string(bdf));
+    return record ? std::optional{record->previous} : std::nullopt;
 }
 
 ScopedBinding::ScopedBinding(const Bdf& bdf, std::string_view driver, SysfsRoot root)

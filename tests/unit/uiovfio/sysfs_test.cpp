@@ -263,6 +263,33 @@ TEST_F(Binding, RemembersTheFirstDriverOverSeveralBinds) {
     EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
 }
 
+TEST_F(Binding, RemembersTheFirstDriverOverAnUnbind) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    uiovfio::unbind(kBdf, tree.root);
+    EXPECT_EQ(uiovfio::bind(kBdf, "pci-stub", tree.root), "");
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
+}
+
+TEST_F(Binding, RemembersADriverToWhichSomebodyElseBoundTheDevice) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    uiovfio::unbind(kBdf, tree.root);
+    tree.set_driver(kDevice, "igb_uio");
+    test::FakeTree::put(tree.device(kDevice) / "driver_override", "igb_uio\n");
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "igb_uio");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), "igb_uio");
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "igb_uio");
+    EXPECT_EQ(driver_override(), "igb_uio");
+}
+
+TEST_F(Binding, KeepsTheRecordWhenALaterBindFails) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    tree.set_driver(kDevice, "igb_uio");
+    refuses = "pci-stub";
+    error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "pci-stub", tree.root); });
+    EXPECT_EQ(driver(), "igb_uio");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
+}
+
 // As vfio-pci, which takes no device of its own accord.
 TEST_F(Binding, RestoresTheOverrideByWhichTheDriverCame) {
     test::FakeTree::put(tree.device(kDevice) / "driver_override", "e1000e\n");

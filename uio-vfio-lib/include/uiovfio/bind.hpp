@@ -6,7 +6,8 @@
 ///
 /// Binding goes through driver_override, so that the new driver takes this one device and no other of its kind. The
 /// previous driver's name, and the driver_override by which it may have come, are kept in SysfsRoot::run, so that
-/// another process, later, can restore it. All functions need the right to write to sysfs (root). They are not meant to
+/// another process, later, can restore it. Over several binds it is the first driver that is kept, until somebody else
+/// binds the device to another. All functions need the right to write to sysfs (root). They are not meant to
 /// run on one device from two processes at a time.
 
 #include <optional>
