@@ -37,7 +37,7 @@ class RealSystem final : public System {
     int munmap(void* address, std::size_t length) noexcept override { return ::munmap(address, length); }
     std::uint64_t memory_lock_limit() noexcept override {
         rlimit limit{};
-        if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return ~std::uint64_t{0};
+        if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
         return limit.rlim_cur;
     }
     void sleep_milliseconds(unsigned milliseconds) noexcept override {

@@ -26,7 +26,8 @@ class System {
     virtual void* mmap(void* address, std::size_t length, int protection, int flags, int descriptor,
                        std::uint64_t offset) noexcept = 0;
     virtual int munmap(void* address, std::size_t length) noexcept = 0;
-    /// RLIMIT_MEMLOCK's soft limit in bytes; all ones for none.
+    static constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
+    /// RLIMIT_MEMLOCK's soft limit in bytes, or kUnlimited.
     virtual std::uint64_t memory_lock_limit() noexcept = 0;
     virtual void sleep_milliseconds(unsigned milliseconds) noexcept = 0;
 };

@@ -36,7 +36,7 @@ class FakeKernel : public detail::System {
     bool has_sparse_registers = false;
     unsigned grows_answers = 0;  ///< so many times an INFO answer has become larger meanwhile
     int most_vectors = 1 << 20;  ///< an arm of more gets this as a positive result
-    std::uint64_t lock_limit = ~std::uint64_t{0};
+    std::uint64_t lock_limit = kUnlimited;
     std::optional<std::uint64_t> unmaps_only;  ///< bytes that an unmap claims to have removed
     unsigned group_is_busy_for = 0;            ///< so many opens of the group fail with EBUSY
 

@@ -382,7 +382,7 @@ TEST_P(VfioMap, FailsInTheUsersTermsAndGivesTheAddressBack) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Errors, VfioMap,
-                         testing::Values(MapFailure{ENOMEM, Errc::memory_lock_limit},
+                         testing::Values(MapFailure{ENOMEM, Errc::system_error},
                                          MapFailure{EEXIST, Errc::mapping_overlap},
                                          MapFailure{ENOSPC, Errc::mapping_limit},
                                          MapFailure{EINVAL, Errc::iova_out_of_aperture},
@@ -402,6 +402,15 @@ TEST_F(Vfio, TellsTheMemoryLockLimitWithItsFigures) {
     kernel.fail("MAP_DMA", ENOMEM);
     EXPECT_THAT(text_of(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
                 HasSubstr("counts all that this process has locked"));
+}
+
+TEST_F(Vfio, DoesNotBlameALimitThatIsNotThere) {
+    const Device device = open();
+    const auto first = device.dma().allocate(16 * kPage);
+    kernel.fail("MAP_DMA", ENOMEM);
+    EXPECT_THAT(text_of(Errc::system_error, [&] { (void)device.dma().allocate(kPage); }),
+                AllOf(HasSubstr("out of memory"), HasSubstr("cannot pin 4 KiB beside the 64 KiB"),
+                      HasSubstr("map less at a time"), testing::Not(HasSubstr("ulimit"))));
 }
 
 TEST_F(Vfio, ChecksHowMuchWasUnmapped) {

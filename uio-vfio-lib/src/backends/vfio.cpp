@@ -415,22 +415,23 @@ class VfioBackend final : public Backend {
 
     [[noreturn]] void throw_no_memory(std::uint64_t size) const {
         const std::uint64_t limit = system_.memory_lock_limit();
+        if (limit == System::kUnlimited)
+            throw Error{Errc::system_error, object() + " DMA",
+                        fmt::format("the kernel is out of memory: it cannot pin {} beside the {} that are mapped",
+                                    bytes_text(size), bytes_text(mapped_bytes_)),
+                        ENOMEM, "free memory, or map less at a time"};
         const std::uint64_t wanted = mapped_bytes_ + size;
         if (wanted <= limit)
             throw Error{
                 Errc::memory_lock_limit, object() + " DMA",
                 fmt::format("cannot pin {}: {} are mapped here, and the limit of {} counts all that this process "
                             "has locked",
-                            bytes_text(size), bytes_text(mapped_bytes_), limit_text(limit)),
+                            bytes_text(size), bytes_text(mapped_bytes_), bytes_text(limit)),
                 ENOMEM};
         throw Error{Errc::memory_lock_limit, object() + " DMA",
                     fmt::format("the memory lock limit is {}, {} are mapped and this mapping needs {}",
-                                limit_text(limit), bytes_text(mapped_bytes_), bytes_text(size)),
+                                bytes_text(limit), bytes_text(mapped_bytes_), bytes_text(size)),
                     ENOMEM, fmt::format("raise it with `ulimit -l {}`, or grant CAP_IPC_LOCK", (wanted + 1023) / 1024)};
-    }
-
-    static std::string limit_text(std::uint64_t limit) {
-        return limit == ~std::uint64_t{0} ? std::string{"unlimited"} : bytes_text(limit);
     }
 
     vfio::Outcome<unsigned> request(std::vector<std::byte> bytes) { return vfio::set_irqs(system_, device(), bytes); }
