@@ -212,6 +212,37 @@ class Deadline {
     std::chrono::steady_clock::time_point at_;
 };
 
+/// How a wait ended.
+struct Waited {
+    std::uint64_t count = 0;
+    std::error_code ec = {};
+    int system_errno = 0;
+    std::shared_ptr<detail::VectorSet> vectors = {};  ///< those waited on; null when none were enabled
+};
+
+/// Both forms of Interrupts::wait. It makes no text: a time that is up is no more than a turn of many a caller's loop,
+/// and must not allocate.
+Waited wait_for(const detail::InterruptState& state, unsigned vector, std::chrono::nanoseconds timeout) noexcept {
+    if (!state.backend().is_open()) return {.ec = Errc::closed};
+    const auto [vectors, generation] = state.snapshot();
+    if (!vectors) return {.ec = Errc::interrupts_not_enabled};
+    if (vector >= vectors->event_fds.size()) return {.ec = Errc::no_such_vector, .vectors = vectors};
+    const int event_fd = vectors->event_fds[vector].get();
+    const Deadline deadline{timeout};
+    for (;;) {
+        if (const std::uint64_t raw = detail::take(event_fd)) {
+            std::error_code ec;
+            const std::uint64_t count = state.resolve(vectors, vector, raw, generation, ec);
+            if (ec || count != 0) return {.count = count, .ec = ec, .vectors = vectors};
+        }
+        pollfd entry{.fd = event_fd, .events = POLLIN, .revents = 0};
+        timespec storage{};
+        const int ready = ::ppoll(&entry, 1, deadline.remaining(storage), nullptr);
+        if (ready < 0 && errno != EINTR) return {.ec = Errc::system_error, .system_errno = errno, .vectors = vectors};
+        if (ready == 0) return {.ec = Errc::timed_out, .vectors = vectors};
+    }
+}
+
 }  // namespace
 
 Interrupts::Interrupts(std::shared_ptr<detail::Backend> backend)
@@ -263,36 +294,25 @@ std::uint64_t Interrupts::try_take(unsigned vector) noexcept {
 }
 
 std::uint64_t Interrupts::wait(unsigned vector, std::chrono::nanoseconds timeout) {
-    state_->backend().require_open();
-    const auto [vectors, generation] = state_->snapshot();
-    if (!vectors) throw Error{Errc::interrupts_not_enabled, state_->backend().object() + " interrupts"};
-    if (vector >= vectors->event_fds.size()) throw no_such_vector(*state_, *vectors, vector);
-    const int event_fd = vectors->event_fds[vector].get();
-    const std::string_view mode = to_string(vectors->mode);
-    const Deadline deadline{timeout};
-    for (;;) {
-        if (const std::uint64_t raw = detail::take(event_fd)) {
-            std::error_code ec;
-            const std::uint64_t count = state_->resolve(vectors, vector, raw, generation, ec);
-            if (ec)
-                throw Error{static_cast<Errc>(ec.value()),
-                            fmt::format("{} {} vector {}", state_->backend().object(), mode, vector)};
-            if (count != 0) return count;
-        }
-        pollfd entry{.fd = event_fd, .events = POLLIN, .revents = 0};
-        timespec storage{};
-        const int ready = ::ppoll(&entry, 1, deadline.remaining(storage), nullptr);
-        if (ready < 0 && errno != EINTR)
-            throw Error{Errc::system_error, fmt::format("{} vector {}", state_->backend().object(), vector),
-                        "cannot wait", errno};
-        if (ready == 0)
-            throw Error{Errc::timed_out, fmt::format("{} {} vector {}", state_->backend().object(), mode, vector),
-                        fmt::format("no interrupt within {} ms",
-                                    std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count())};
-    }
+    const Waited waited = wait_for(*state_, vector, timeout);
+    if (!waited.ec) return waited.count;
+    if (waited.ec == Errc::closed) state_->backend().require_open();
+    const std::string device = state_->backend().object();
+    if (!waited.vectors) throw Error{Errc::interrupts_not_enabled, device + " interrupts"};
+    if (waited.ec == Errc::no_such_vector) throw no_such_vector(*state_, *waited.vectors, vector);
+    std::string what_was_wrong;
+    if (waited.ec == Errc::timed_out)
+        what_was_wrong = fmt::format("no interrupt within {} ms",
+                                     std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
+    if (waited.ec == Errc::system_error) what_was_wrong = "cannot wait";
+    throw Error{static_cast<Errc>(waited.ec.value()),
+                fmt::format("{} {} vector {}", device, to_string(waited.vectors->mode), vector),
+                std::move(what_was_wrong), waited.system_errno};
 }
 std::uint64_t Interrupts::wait(unsigned vector, std::chrono::nanoseconds timeout, std::error_code& ec) noexcept {
-    return detail::guarded(ec, [&] { return wait(vector, timeout); });
+    const Waited waited = wait_for(*state_, vector, timeout);
+    ec = waited.ec;
+    return waited.count;
 }
 
 void Interrupts::trigger(unsigned vector) {

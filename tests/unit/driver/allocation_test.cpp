@@ -91,6 +91,24 @@ TEST_F(Allocations, NoneInWaitingByInterrupt) {
     EXPECT_TRUE(held);
 }
 
+// DmaEngine::wait looks at the device every so often: its waits end with the time as a rule, not as an exception.
+TEST_F(Allocations, NoneInAWaitThatEndsInAnError) {
+    uiovfio::Interrupts& interrupts = device.interrupts();
+    std::error_code not_enabled;
+    EXPECT_EQ(during([&] { interrupts.wait(0, std::chrono::nanoseconds::zero(), not_enabled); }), 0u);
+    EXPECT_EQ(not_enabled, uiovfio::Errc::interrupts_not_enabled);
+    driver.enable_interrupts(uiovfio::InterruptMode::msix);
+    std::error_code timed_out;
+    std::error_code no_such_vector;
+    EXPECT_EQ(during([&] {
+                  interrupts.wait(4, std::chrono::microseconds{1}, timed_out);
+                  interrupts.wait(1000, kPatience, no_such_vector);
+              }),
+              0u);
+    EXPECT_EQ(timed_out, uiovfio::Errc::timed_out);
+    EXPECT_EQ(no_such_vector, uiovfio::Errc::no_such_vector);
+}
+
 TEST_F(Allocations, NoneInFiringAndTakingInterrupts) {
     driver.enable_interrupts(uiovfio::InterruptMode::msix);
     std::uint64_t received = 0;

@@ -103,7 +103,7 @@ class Interrupts {
     /// Waits until the vector has fired and takes the count, at least 1. A timeout of 0 looks once; a negative one
     /// waits for ever. Throws timed_out, device_reset (Device::reset() ran after this wait began; vectors are armed
     /// again and counts from before are kept), interrupts_not_enabled (never, or disabled meanwhile), no_such_vector,
-    /// closed.
+    /// closed. The second form allocates nothing, however it ends.
     std::uint64_t wait(unsigned vector, std::chrono::nanoseconds timeout);
     std::uint64_t wait(unsigned vector, std::chrono::nanoseconds timeout, std::error_code& ec) noexcept;
 
