@@ -128,6 +128,38 @@ TEST_F(Async, DoesNothingBeforeADeferredOperationIsStarted) {
     EXPECT_EQ(received, 1u);
 }
 
+// A wait begins when it is started: each start of a copy is a wait of its own.
+TEST_F(Async, IsNotToldOfAResetBeforeADeferredOperationIsStarted) {
+    AsyncVector vector{io.get_executor(), interrupts, 0};
+    const auto operation = vector.async_wait(asio::deferred);
+    for (int start = 0; start < 2; ++start) {
+        device.reset();
+        auto copy = operation;
+        std::optional<Outcome> outcome;
+        std::move(copy)([&](error_code ec, std::uint64_t count) { outcome = Outcome{ec, count}; });
+        io.restart();
+        io.poll();
+        EXPECT_FALSE(outcome) << outcome->ec.message();
+        interrupts.trigger(0);
+        run();
+        ASSERT_TRUE(outcome);
+        EXPECT_FALSE(outcome->ec) << outcome->ec.message();
+        EXPECT_EQ(outcome->count, 1u);
+    }
+}
+
+TEST_F(Async, TellsADeferredOperationOfAResetAfterItsStart) {
+    AsyncVector vector{io.get_executor(), interrupts, 0};
+    auto operation = vector.async_wait(asio::deferred);
+    std::optional<Outcome> outcome;
+    std::move(operation)([&](error_code ec, std::uint64_t count) { outcome = Outcome{ec, count}; });
+    io.poll();
+    device.reset();
+    run();
+    ASSERT_TRUE(outcome);
+    EXPECT_EQ(outcome->ec, make_error_code(Errc::device_reset));
+}
+
 TEST_F(Async, LosesNoCountBetweenWaits) {
     AsyncVector vector{io.get_executor(), interrupts, 0};
     constexpr std::uint64_t kFirings = 5000;

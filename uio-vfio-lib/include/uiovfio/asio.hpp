@@ -84,18 +84,19 @@ class AsyncVector {
     };
 
     /// The operation. The 8 bytes live on the heap, because Asio moves operations; the recycling allocator makes that
-    /// free of allocations once it is warm.
+    /// free of allocations once it is warm. They and the generation belong to the operation as it is started, not as it
+    /// is made: a deferred one may be started later, and more than once.
     class Wait {
       public:
-        explicit Wait(std::shared_ptr<State> state)
-            : state_{std::move(state)},
-              raw_{std::allocate_shared<std::uint64_t>(boost::asio::recycling_allocator<std::uint64_t>{}, 0U)},
-              generation_{state_->subscription.generation()} {}
+        explicit Wait(std::shared_ptr<State> state) noexcept : state_{std::move(state)} {}
 
         /// The first turn.
         template <class Self>
         void operator()(Self& self) {
             self.reset_cancellation_state(boost::asio::enable_total_cancellation());
+            raw_ = std::allocate_shared<std::uint64_t>(boost::asio::recycling_allocator<std::uint64_t>{}, 0U);
+            // Before the look at the status: what ends the vector in between ends the read as well.
+            generation_ = state_->subscription.generation();
             if (const std::error_code status = state_->subscription.status()) {
                 const auto executor = state_->descriptor.get_executor();
                 boost::asio::post(
@@ -127,7 +128,7 @@ class AsyncVector {
 
         std::shared_ptr<State> state_;
         std::shared_ptr<std::uint64_t> raw_;
-        std::uint64_t generation_;
+        std::uint64_t generation_ = 0;
     };
 
     std::shared_ptr<State> required_state() const {
