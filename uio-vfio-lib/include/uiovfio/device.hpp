@@ -48,6 +48,8 @@ struct OpenOptions {
 ///
 /// What the accessors return stays valid until the Device is destroyed (moving it is fine); after close(), every
 /// operation on them fails with Errc::closed. VFIO resets the device when it is opened and when it is closed.
+/// Not wired yet: VFIO's own two interrupts, ERR (an uncorrectable error on the link) and REQ (the kernel wants the
+/// device back). Until they are, unbinding vfio-pci or unplugging waits until this object closes.
 /// All functions may be called from any thread, except that nothing may race with the destructor, close() or a move.
 class Device {
   public:
