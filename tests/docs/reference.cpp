@@ -47,11 +47,12 @@ void exit_codes() {
 }
 
 void library_errors() {
-    std::cout << "\n## Errors of the library\n\n"
-                 "`uiovfio::Errc`, in the category `uiovfio`. Every function that throws a `uiovfio::Error` has a twin "
-                 "that sets a\n`std::error_code` instead. An error's own text is more specific than what stands here: "
-                 "it names the object and the\nfigures. The last column is the exit code of a tool that ends with "
-                 "it.\n\n| name | what it says | remedy | exit |\n|---|---|---|---|\n";
+    std::cout
+        << "\n## Errors of the library\n\n"
+           "`uiovfio::Errc`, in the category `uiovfio`. Every function that throws a `uiovfio::Error` for a "
+           "reason outside the program\nhas a twin that sets a `std::error_code` instead. An error's own text is "
+           "more specific than what stands here: it names\nthe object and the figures. The last column is the "
+           "exit code of a tool that ends with it.\n\n| name | what it says | remedy | exit |\n|---|---|---|---|\n";
     each<uiovfio::Errc>(uiovfio::category(), [](uiovfio::Errc errc, int, const std::string& message) {
         std::cout << fmt::format("| `{}` | {} | {} | {} |\n", uiovfio::name(errc), message, uiovfio::remedy(errc),
                                  static_cast<int>(pcienic::cli::exit_for(errc)));

@@ -76,6 +76,9 @@ void ConfigSpace::write32(std::uint16_t offset, std::uint32_t value, std::error_
 }
 
 std::uint32_t ConfigSpace::class_code() const { return read32(config::kRevision) >> 8; }
+std::uint32_t ConfigSpace::class_code(std::error_code& ec) const noexcept {
+    return detail::guarded(ec, [&] { return class_code(); });
+}
 
 void ConfigSpace::set_bus_master(bool enable) const {
     const unsigned others = command() & ~unsigned{config::kCommandBusMaster};

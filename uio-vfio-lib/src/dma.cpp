@@ -230,6 +230,10 @@ std::optional<std::uint64_t> DmaSpace::mappings_left() const {
     return state_->backend().mappings_left();
 }
 
+std::optional<std::uint64_t> DmaSpace::mappings_left(std::error_code& ec) const noexcept {
+    return detail::guarded(ec, [&] { return mappings_left(); });
+}
+
 DmaMapping DmaSpace::map(std::span<std::byte> memory, const MapOptions& options) {
     return DmaMapping{state_, memory, state_->map(memory, options)};
 }

@@ -366,6 +366,9 @@ VectorSubscription Interrupts::subscribe(unsigned vector) const {
                     "cannot duplicate its eventfd", errno, "raise the limit of open files with `ulimit -n`"};
     return VectorSubscription{state_, std::move(vectors), vector, descriptor};
 }
+std::optional<VectorSubscription> Interrupts::subscribe(unsigned vector, std::error_code& ec) const noexcept {
+    return detail::guarded(ec, [&] { return std::optional{subscribe(vector)}; });
+}
 
 void Interrupts::reset_around(const std::function<void()>& reset) { state_->reset_around(reset); }
 void Interrupts::close() noexcept { state_->close(); }

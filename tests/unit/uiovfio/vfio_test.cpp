@@ -413,6 +413,37 @@ TEST_F(Vfio, DoesNotBlameALimitThatIsNotThere) {
                       HasSubstr("map less at a time"), testing::Not(HasSubstr("ulimit"))));
 }
 
+TEST_F(Vfio, GivesACodeForWhatTheKernelRefusesWhereThatIsAskedFor) {
+    const Device device = open();
+    std::error_code ec;
+    EXPECT_EQ(device.dma().mappings_left(ec), 65535u);
+    EXPECT_FALSE(ec);
+    kernel.fail("IOMMU_GET_INFO", EMFILE);
+    EXPECT_EQ(device.dma().mappings_left(ec), std::nullopt);
+    EXPECT_EQ(ec, Errc::system_error);
+
+    const ConfigSpace& config = device.config();
+    EXPECT_EQ(config.vendor_id(ec), 0x1af4);
+    EXPECT_FALSE(ec);
+    for (const auto read :
+         {+[](const ConfigSpace& from, std::error_code& to) -> unsigned { return from.class_code(to); },
+          +[](const ConfigSpace& from, std::error_code& to) -> unsigned { return from.vendor_id(to); },
+          +[](const ConfigSpace& from, std::error_code& to) -> unsigned { return from.revision(to); },
+          +[](const ConfigSpace& from, std::error_code& to) -> unsigned { return from.bus_master(to); }}) {
+        kernel.fail("pread", EIO);
+        EXPECT_EQ(read(config, ec), 0u);
+        EXPECT_EQ(ec, Errc::device_gone);
+    }
+
+    EXPECT_FALSE(device.interrupts().subscribe(0, ec));
+    EXPECT_EQ(ec, Errc::interrupts_not_enabled);
+    device.interrupts().enable(InterruptMode::msix, 2);
+    EXPECT_FALSE(device.interrupts().subscribe(2, ec));
+    EXPECT_EQ(ec, Errc::no_such_vector);
+    EXPECT_TRUE(device.interrupts().subscribe(1, ec));
+    EXPECT_FALSE(ec);
+}
+
 TEST_F(Vfio, ChecksHowMuchWasUnmapped) {
     const Device device = open();
     auto buffer = device.dma().allocate(2 * kPage);

@@ -100,12 +100,24 @@ class ConfigSpace {
     [[nodiscard]] std::uint16_t status() const { return read16(config::kStatus); }
     [[nodiscard]] std::uint8_t revision() const { return read8(config::kRevision); }
     [[nodiscard]] std::uint8_t header_type() const { return read8(config::kHeaderType); }
+    std::uint16_t vendor_id(std::error_code& ec) const noexcept { return read16(config::kVendorId, ec); }
+    std::uint16_t device_id(std::error_code& ec) const noexcept { return read16(config::kDeviceId, ec); }
+    std::uint16_t subsystem_vendor_id(std::error_code& ec) const noexcept {
+        return read16(config::kSubsystemVendorId, ec);
+    }
+    std::uint16_t subsystem_id(std::error_code& ec) const noexcept { return read16(config::kSubsystemId, ec); }
+    std::uint16_t command(std::error_code& ec) const noexcept { return read16(config::kCommand, ec); }
+    std::uint16_t status(std::error_code& ec) const noexcept { return read16(config::kStatus, ec); }
+    std::uint8_t revision(std::error_code& ec) const noexcept { return read8(config::kRevision, ec); }
+    std::uint8_t header_type(std::error_code& ec) const noexcept { return read8(config::kHeaderType, ec); }
     /// Base class, subclass and programming interface: 0x020000 is an Ethernet controller.
     [[nodiscard]] std::uint32_t class_code() const;
+    std::uint32_t class_code(std::error_code& ec) const noexcept;
 
     /// The Bus Master bit: without it the device can neither use DMA nor send MSI or MSI-X, which are memory writes.
     /// Device::open sets it unless told not to; clear it to stop a device before its memory is taken away.
     [[nodiscard]] bool bus_master() const { return (command() & config::kCommandBusMaster) != 0; }
+    bool bus_master(std::error_code& ec) const noexcept { return (command(ec) & config::kCommandBusMaster) != 0; }
     void set_bus_master(bool enable) const;
     void set_bus_master(bool enable, std::error_code& ec) const noexcept;
 

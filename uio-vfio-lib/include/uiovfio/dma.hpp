@@ -146,6 +146,7 @@ class DmaSpace {
 
     /// How many more mappings the kernel would allow; nothing where it does not tell.
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() const;
+    std::optional<std::uint64_t> mappings_left(std::error_code& ec) const noexcept;
 
     /// Lets the device use memory of the caller's; start and length are multiples of granule(). The memory is pinned,
     /// and counts against RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK.

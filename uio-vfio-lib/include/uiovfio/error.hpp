@@ -11,8 +11,9 @@
 ///         if (error.errc() == uiovfio::Errc::not_bound) ...
 ///     }
 ///
-/// Every function that throws has a twin with a trailing `std::error_code&`. The twin is noexcept, clears the code on
-/// success, and on failure sets it to an Errc and returns an empty value.
+/// Every function that can fail for a reason outside the program has a twin with a trailing `std::error_code&`. The
+/// twin is noexcept, clears the code on success, and on failure sets it to an Errc and returns an empty value. Without
+/// one are constructors, and what throws only for a mistake of the caller's, such as an accessor of an empty Device.
 
 #include <memory>
 #include <string>

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -120,8 +121,10 @@ class Interrupts {
     void unmask();
     void unmask(std::error_code& ec) noexcept;
 
-    /// See VectorSubscription. Throws interrupts_not_enabled, no_such_vector.
+    /// See VectorSubscription. Throws interrupts_not_enabled, no_such_vector, closed, and system_error when the process
+    /// has no file descriptor left.
     [[nodiscard]] VectorSubscription subscribe(unsigned vector) const;
+    std::optional<VectorSubscription> subscribe(unsigned vector, std::error_code& ec) const noexcept;
 
     Interrupts(const Interrupts&) = delete;
     Interrupts& operator=(const Interrupts&) = delete;
