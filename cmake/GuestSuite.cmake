@@ -19,12 +19,13 @@ function(pcienic_add_guest_program NAME)
 endfunction()
 
 # pcienic_add_guest_suite(NAME PROGRAMS program... [DEVICES spec...] [QEMU_ARGS word...] [ENV NAME=VALUE...]
-#                         [LABELS label...] [FILTER gtest-filter] [EXPECT_FAILED case...] [KERNEL name] [NO_BIND])
+#                         [LABELS label...] [FILTER gtest-filter] [EXPECT_FAILED case...] [KERNEL name] [NO_BIND]
+#                         [NO_IOMMU])
 # DEVICES are QEMU's (`pcienic,vectors=1`; `none` for no device), by default one pcienic. A case's name must be unique
 # within the suite; which cases there are is asked of the programs when they have been built. An EXPECT_FAILED case
 # must run and fail, by its own assertions: so it is proved that a test can tell a broken device from a good one.
 function(pcienic_add_guest_suite NAME)
-  cmake_parse_arguments(A "NO_BIND" "KERNEL;FILTER" "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED" ${ARGN})
+  cmake_parse_arguments(A "NO_BIND;NO_IOMMU" "KERNEL;FILTER" "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED" ${ARGN})
   set(logs ${PROJECT_BINARY_DIR}/guest-logs/${NAME})
   set(list ${CMAKE_CURRENT_BINARY_DIR}/guest-${NAME}-cases.txt)
 
@@ -53,6 +54,9 @@ function(pcienic_add_guest_suite NAME)
   endif()
   if(A_NO_BIND)
     list(APPEND boot --no-bind)
+  endif()
+  if(A_NO_IOMMU)
+    list(APPEND boot --no-iommu)
   endif()
 
   add_test(NAME guest.${NAME}.BOOT COMMAND ${boot} ${programs} ${filter})

@@ -67,7 +67,7 @@ class Verbs(harness.FrontDoorCase):
 
     def test_clean_removes_what_is_ours_and_nothing_else(self):
         for name in ("qemu-0123456789abcdef/qemu-system-x86_64", "qemu-src-7.2/source/VERSION", "guest-0123/vmlinuz",
-                     "logs/packages.log", "tmp/qemu.x/half", "qemu.lock", "theirs/precious"):
+                     "tidy/0123", "logs/packages.log", "tmp/qemu.x/half", "qemu.lock", "theirs/precious"):
             (self.cache / name).parent.mkdir(parents=True, exist_ok=True)
             (self.cache / name).write_text("x", encoding="utf-8")
         (self.cache / "qemu-source-bookworm").symlink_to("qemu-src-7.2")

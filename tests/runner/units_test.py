@@ -168,6 +168,10 @@ class CommandLine(unittest.TestCase):
         words = self.line().words()
         self.assertIn("q35,kernel-irqchip=split", words)
         self.assertTrue(any(word.startswith("intel-iommu,intremap=on") for word in words))
+        self.assertIn("intel_iommu=on", words[words.index("-append") + 1].split())
+
+    def test_has_none_when_asked_for_none(self):
+        self.assertNotIn("iommu", str(self.line(iommu=False)))
 
     def test_ends_with_the_users_own_words(self):
         self.assertEqual(self.line(extra=["-x", "y z"]).words()[-2:], ["-x", "y z"])

@@ -47,6 +47,8 @@ def parser():
     guest.add_argument("--arch", default="x86_64", metavar="A", help="the guest's architecture (x86_64)")
     guest.add_argument("--no-bind", action="store_true",
                        help="leave the devices as the kernel has them instead of binding vfio-pci")
+    guest.add_argument("--no-iommu", action="store_true",
+                       help="a machine without an IOMMU; implies --no-bind, since vfio-pci takes no device there")
     guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",
                        help="an environment variable; repeatable")
     guest.add_argument("--trace", action="append", default=[], metavar="PATTERN",
@@ -115,7 +117,7 @@ class Boot:
 
         ports = dict(zip(("CONSOLE", "RESULTS", "STDOUT", "STDERR"), self._machine.ports))
         settings = {**ports, "MODE": "shell" if self._interactive else "run", "MODULES": GUEST_MODULES,
-                    "SLOTS": " ".join(p.slot for p in placements), "BIND": "0" if options.no_bind else "1"}
+                    "SLOTS": " ".join(p.slot for p in placements), "BIND": "0" if options.no_bind or options.no_iommu else "1"}
         environment = {}
         for item in options.env:
             name, separator, value = item.partition("=")
@@ -133,7 +135,8 @@ class Boot:
         if len(os.fsencode(socket)) > UNIX_PATH_MAX:
             socket = pathlib.Path(tempfile.gettempdir()) / f"pcienic-{os.getpid()}.qmp"
         line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(self.log_dir),
-                                   str(socket), placements, options.qemu, options.trace, self._interactive)
+                                   str(socket), placements, options.qemu, options.trace, self._interactive,
+                                   iommu=not options.no_iommu)
         if options.print_cmd:
             print(line, file=sys.stderr, flush=True)
         return line

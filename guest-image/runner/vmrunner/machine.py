@@ -10,12 +10,14 @@ from .errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """One architecture's machine with an IOMMU that remaps interrupts."""
+    """One architecture's machine, and the IOMMU that remaps interrupts in it."""
 
     qemu: str  # the binary's usual name
     arguments: tuple[str, ...]
+    iommu: tuple[str, ...]
     firmware: tuple[str, ...]
     kernel_arguments: str
+    iommu_kernel_arguments: str
     ports: tuple[str, ...]  # guest's names of its serial ports, in the order of serial_devices
     serial_devices: tuple[str, ...]  # as -device, chardev appended
     cpu_flags: frozenset[str]  # any of these in /proc/cpuinfo: the processor can run guests itself
@@ -32,11 +34,12 @@ MACHINES = {
     "x86_64": Machine(
         qemu="qemu-system-x86_64",
         # split: the IOMMU remaps interrupts only where QEMU, not KVM, holds the I/O APIC.
+        arguments=("-M", "q35,kernel-irqchip=split", "-cpu", "max"),
         # caching-mode: vfio-pci in the guest's own guests needs it, and it makes unmapping exact.
-        arguments=("-M", "q35,kernel-irqchip=split", "-cpu", "max",
-                   "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"),
+        iommu=("-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"),
         firmware=("/usr/share/seabios", "/usr/share/qemu"),
-        kernel_arguments="intel_iommu=on no_timer_check tsc=reliable",
+        kernel_arguments="no_timer_check tsc=reliable",
+        iommu_kernel_arguments="intel_iommu=on",
         ports=("/dev/ttyS0", "/dev/ttyS1", "/dev/ttyS2", "/dev/ttyS3"),
         # The two ports beyond COM2 get interrupts of their own: QEMU's ISA lines cannot be shared.
         serial_devices=("isa-serial,index=0", "isa-serial,index=1",
@@ -127,6 +130,7 @@ class CommandLine:
     extra: list
     trace: list
     interactive: bool = False
+    iommu: bool = True
 
     def words(self):
         machine = self.machine
@@ -136,8 +140,11 @@ class CommandLine:
         words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "1G", "-smp", "2"]
         words += ["-accel", "tcg,thread=multi" if self.accelerator == "tcg" else self.accelerator]
         words += machine.arguments
-        words += ["-kernel", self.kernel, "-initrd", self.initrd, "-append",
-                  f"console={machine.console} {COMMON_KERNEL_ARGUMENTS} {machine.kernel_arguments}"]
+        kernel_arguments = [f"console={machine.console}", COMMON_KERNEL_ARGUMENTS, machine.kernel_arguments]
+        if self.iommu:
+            words += machine.iommu
+            kernel_arguments.append(machine.iommu_kernel_arguments)
+        words += ["-kernel", self.kernel, "-initrd", self.initrd, "-append", " ".join(kernel_arguments)]
         for name, device in zip(("console", "results", "stdout", "stderr"), machine.serial_devices):
             log = escape(f"{self.log_dir}/{LOG_NAMES[name]}")
             if name == "console" and self.interactive:
