@@ -24,7 +24,7 @@ _pcienic_offer() {
     [[ $COMP_WORDBREAKS != *=* ]] || breaks+='='
     [[ -z $breaks || $cur != *["$breaks"]* ]] || kept=${cur%"${cur##*["$breaks"]}"}
     for word in "$@"; do
-        [[ ${word,,} == "${cur,,}"* ]] && COMPREPLY+=("${word#"$kept"}")
+        if [[ ${word,,} == "${cur,,}"* ]]; then COMPREPLY+=("${word#"$kept"}"); fi
     done
 }
 
@@ -37,7 +37,7 @@ _pcienic_commands() { "$1" --help 2>/dev/null | sed -n '/^Subcommands:/,/^$/s/^ 
 
 _pcienic_addresses() {
     local device
-    for device in "$_pcienic_sys"/bus/pci/devices/*; do [[ -e $device ]] && echo "${device##*/}"; done
+    for device in "$_pcienic_sys"/bus/pci/devices/*; do [[ ! -e $device ]] || echo "${device##*/}"; done
 }
 
 _pcienic_identities() {
@@ -52,7 +52,7 @@ _pcienic_identities() {
 
 _pcienic_drivers() {
     local driver
-    for driver in "$_pcienic_sys"/bus/pci/drivers/*; do [[ -e $driver ]] && echo "${driver##*/}"; done
+    for driver in "$_pcienic_sys"/bus/pci/drivers/*; do [[ ! -e $driver ]] || echo "${driver##*/}"; done
 }
 
 # The value of an option that all tools know; fails where the word before is none of them.
@@ -81,7 +81,7 @@ _pcienic_registers() {
     else
         _pcienic_offer $("$1" regs -o raw 2>/dev/null)
     fi
-    compopt -o nospace 2>/dev/null # a field or a value may follow
+    compopt -o nospace 2>/dev/null || true # a field or a value may follow
 }
 
 _pcienic_ctl() {
