@@ -139,7 +139,8 @@ TEST_F(GuestDma, Copies64MiB) {
 TEST_F(GuestDma, GoesRoundTheRingWithItFull) {
     for (unsigned lap = 0; lap < 5; ++lap) {
         std::vector<Ticket> tickets;
-        for (unsigned i = 0; i < dma.capacity(); ++i)
+        tickets.reserve(dma.capacity());
+        for (std::size_t i = 0; i < dma.capacity(); ++i)
             tickets.push_back(dma.submit(copy(source.iova_at(i * 1000), destination.iova_at(i * 1000), 1000)));
         for (const Ticket ticket : tickets) EXPECT_THAT(dma.wait(ticket, kPatience), Moved(1000));
     }
@@ -174,7 +175,7 @@ TEST_F(GuestDma, ACoroutineAwaitsCommands) {
             EXPECT_THAT(result, Moved(i * 100));
         }
     };
-    boost::asio::co_spawn(io, story(), [](std::exception_ptr error) { EXPECT_FALSE(error); });
+    boost::asio::co_spawn(io, story(), [](const std::exception_ptr& error) { EXPECT_FALSE(error); });
     io.run_for(kPatience);
     EXPECT_TRUE(io.stopped());
     EXPECT_TRUE(equal(source.bytes().first(5000), destination.bytes().first(5000)));

@@ -17,8 +17,8 @@ class GuestInterrupts : public OnVfio {
     // What has come by now, taken: the vectors, each as often as it fired. An eventfd may be readable without an
     // interrupt, so only the count that is taken from it tells.
     std::vector<unsigned> strays(int timeout_ms = 0) {
-        std::vector<pollfd> fds;
-        for (unsigned v = 0; v < interrupts.count(); ++v) fds.push_back({interrupts.event_fd(v), POLLIN, 0});
+        std::vector<pollfd> fds(interrupts.count());
+        for (unsigned v = 0; v < fds.size(); ++v) fds[v] = {interrupts.event_fd(v), POLLIN, 0};
         std::vector<unsigned> vectors;
         while (::poll(fds.data(), fds.size(), timeout_ms) > 0)
             for (unsigned v = 0; v < fds.size(); ++v)

@@ -57,7 +57,7 @@ TEST_F(AsyncOnSim, ACoroutineAwaitsCommands) {
             EXPECT_THAT(result, Moved(i * 100));
         }
     };
-    asio::co_spawn(io, story(), [](std::exception_ptr error) { EXPECT_FALSE(error); });
+    asio::co_spawn(io, story(), [](const std::exception_ptr& error) { EXPECT_FALSE(error); });
     run();
     EXPECT_TRUE(equal(source.bytes().first(3000), destination.bytes().first(3000)));
 }

@@ -114,8 +114,8 @@ TEST_F(DmaOnSim, ListsWorkWithDeviceMemoryAndFill) {
 
 TEST_F(DmaOnSim, AListOfEveryPieceThatTheDeviceTakes) {
     ScatterList list(device.dma());
-    std::vector<Piece> pieces;
-    for (std::uint32_t i = 0; i < kMaxSgEntries; ++i) pieces.push_back({source.iova_at(i * 16), 16});
+    std::vector<Piece> pieces(kMaxSgEntries);
+    for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i] = {source.iova_at(i * 16), 16};
     list.assign(pieces);
     EXPECT_THAT(run(copy(list, destination.iova(), kMaxSgEntries * 16)), Moved(kMaxSgEntries * 16));
     EXPECT_TRUE(equal(source.bytes().first(4096), destination.bytes().first(4096)));
@@ -226,7 +226,7 @@ TEST_F(DmaOnSim, GoesRoundTheRingWithItFull) {
     std::vector<Ticket> tickets;
     for (unsigned lap = 0; lap < 4; ++lap) {
         tickets.clear();
-        for (unsigned i = 0; i < dma.capacity(); ++i)
+        for (std::size_t i = 0; i < dma.capacity(); ++i)
             tickets.push_back(dma.post(copy(source.iova_at(100 * i), destination.iova_at(100 * i), 100)));
         EXPECT_EQ(dma.outstanding(), dma.capacity());
         dma.ring();
@@ -258,7 +258,7 @@ TEST_F(DmaOnSim, RingsOfEverySize) {
             ASSERT_THAT(engine.wait(last, kPatience), Moved(0)) << entries;
         }
     }
-    for (const std::size_t entries : {0, 1, 3, 8192})
+    for (const std::size_t entries : {0u, 1u, 3u, 8192u})
         expect_error(Errc::bad_ring_size, [&] { DmaEngine engine(driver, {.entries = entries}); });
 }
 

@@ -35,8 +35,8 @@ namespace pcienic {
 /// strand, as the executor. The engine must outlive the AsyncDma, which cancels its waits when it is destroyed.
 class AsyncDma {
   public:
-    AsyncDma(boost::asio::any_io_executor executor, DmaEngine& engine)
-        : state_(std::make_shared<State>(std::move(executor), engine)) {}
+    AsyncDma(const boost::asio::any_io_executor& executor, DmaEngine& engine)
+        : state_(std::make_shared<State>(executor, engine)) {}
     ~AsyncDma() { state_->cancel(); }
     AsyncDma(const AsyncDma&) = delete;
     AsyncDma& operator=(const AsyncDma&) = delete;
@@ -65,7 +65,7 @@ class AsyncDma {
 
     /// One watch on the vector serves all waits; each of them is woken to look for its own result.
     struct State : std::enable_shared_from_this<State> {
-        State(boost::asio::any_io_executor executor, DmaEngine& dma)
+        State(const boost::asio::any_io_executor& executor, DmaEngine& dma)
             : engine(dma),
               vector(executor, dma.driver().device().interrupts(), dma.event()),
               wake(executor),
@@ -74,22 +74,28 @@ class AsyncDma {
         }
 
         void enter() {
-            if (waits++ == 0) {
-                ++watch;
-                watch_vector(watch);
-                watch_state(watch);
-            }
+            ++waits;
+            if (watching) return;
+            watching = true;
+            failure = {};
+            ++watch;
+            watch_vector(watch);
+            watch_state(watch);
         }
         void leave() {
-            if (--waits == 0) {
-                ++watch;  ///< what is still in flight of the former watch must not go on
-                stop.emit(boost::asio::cancellation_type::all);
-                tick.cancel();
-            }
+            if (--waits == 0) stop_watching();
+        }
+        void stop_watching() {
+            if (!watching) return;
+            watching = false;
+            ++watch;  // a handler of the former watch that is already on its way must not touch the engine
+            stop.emit(boost::asio::cancellation_type::all);
+            tick.cancel();
         }
         void wake_all() { wake.cancel(); }
         void cancel() {
             ++cancellations;
+            stop_watching();
             wake_all();
         }
 
@@ -97,8 +103,10 @@ class AsyncDma {
             vector.async_wait(boost::asio::bind_cancellation_slot(
                 stop.slot(), [self = this->shared_from_this(), id](boost::system::error_code ec, std::uint64_t) {
                     if (id != self->watch) return;
-                    self->failure = ec;
-                    if (!ec) {
+                    if (ec) {
+                        self->failure = ec;
+                        self->stop_watching();
+                    } else {
                         self->engine.acknowledge();
                         self->engine.poll();
                         self->watch_vector(id);
@@ -121,6 +129,7 @@ class AsyncDma {
         boost::asio::steady_timer tick;
         boost::asio::cancellation_signal stop;
         boost::system::error_code failure;  ///< of the watch on the vector
+        bool watching = false;
         std::uint64_t watch = 0;
         std::uint64_t cancellations = 0;
         std::size_t waits = 0;
@@ -149,16 +158,15 @@ class AsyncDma {
                 }
                 step = waiting;
                 cancellations = state->cancellations;
-                state->failure = {};
                 state->enter();
-            } else if (cancellations != state->cancellations) {  // the engine may be gone as well
-                return finish(self, boost::asio::error::operation_aborted, {});
-            } else if (std::optional<Result> done = state->engine.result(ticket)) {
-                return finish(self, {}, *done);
-            } else if (self.cancelled() != boost::asio::cancellation_type::none) {
-                return finish(self, boost::asio::error::operation_aborted, {});
-            } else if (state->failure) {
-                return finish(self, state->failure, {});
+            } else {
+                // After AsyncDma::cancel(), which its destructor calls, the engine may be gone.
+                const bool abandoned = cancellations != state->cancellations;
+                if (!abandoned)
+                    if (const std::optional<Result> done = state->engine.result(ticket)) return finish(self, {}, *done);
+                if (abandoned || self.cancelled() != boost::asio::cancellation_type::none)
+                    return finish(self, boost::asio::error::operation_aborted, {});
+                if (state->failure) return finish(self, state->failure, {});
             }
             state->wake.async_wait(std::move(self));
         }
