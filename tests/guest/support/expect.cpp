@@ -7,8 +7,8 @@
 #include <regex.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
@@ -67,8 +67,8 @@ bool appears(int kernel_log, const std::string& pattern) {
     return false;
 }
 
-/// The kernel logs ten messages in 5 seconds and counts three for a fault: that there is one, which one, and the look for
-/// a next one. So a fourth fault within that time would not be named; it is put off instead.
+/// The kernel logs ten messages in 5 seconds and counts three for a fault: that there is one, which one, and the look
+/// for a next one. So a fourth fault within that time would not be named; it is put off instead.
 void keep_within_the_rate_limit() {
     using Clock = std::chrono::steady_clock;
     constexpr std::chrono::seconds kInterval{6};
