@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <deque>
 #include <fstream>
 #include <iterator>
 #include <ostream>
@@ -14,6 +13,7 @@
 
 #include "cli/number.hpp"
 #include "operation.hpp"
+#include "transfer.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -21,7 +21,6 @@ namespace {
 using cli::Exit;
 using cli::Failure;
 using cli::Json;
-using Clock = std::chrono::steady_clock;
 using std::chrono::nanoseconds;
 
 /// FNV-1a over 8-byte words: fast enough for a guest without KVM, and any changed or moved word changes it.
@@ -52,41 +51,6 @@ void fill_with_pattern(std::span<std::byte> bytes, std::uint64_t pattern) {
         std::memcpy(bytes.data() + at, &pattern, std::min<std::size_t>(8, bytes.size() - at));
     }
 }
-
-/// A long transfer as a pipeline of commands.
-class Transfer {
-  public:
-    Transfer(DmaEngine& engine, nanoseconds timeout) : engine_{engine}, timeout_{timeout} {}
-
-    /// `make(offset, length)` gives the command for a chunk. Returns the time that it took.
-    template <class Make>
-    nanoseconds run(std::uint64_t size, Make make) {
-        constexpr std::uint64_t kChunk = 1 << 20;
-        const auto start = Clock::now();
-        for (std::uint64_t at = 0; at < size; at += kChunk) {
-            if (pending_.size() == engine_.capacity()) finish_one();
-            pending_.push_back(engine_.submit(make(at, static_cast<std::uint32_t>(std::min(kChunk, size - at)))));
-        }
-        while (!pending_.empty()) finish_one();
-        return Clock::now() - start;
-    }
-
-  private:
-    void finish_one() {
-        const Result result = engine_.wait(pending_.front(), timeout_);
-        pending_.pop_front();
-        if (result.code == uiovfio::Errc::timed_out) {
-            throw Failure{Exit::timeout,
-                          "dma: no completion in time: give it longer with --timeout, 'pcienic-ctl info' shows the "
-                          "device's error"};
-        }
-        if (!result) throw Failure{Exit::failure, fmt::format("dma: {}", to_string(result))};
-    }
-
-    DmaEngine& engine_;
-    nanoseconds timeout_;
-    std::deque<Ticket> pending_;
-};
 
 class Dma : public Operation {
   public:
@@ -137,6 +101,10 @@ class Dma : public Operation {
         check_range(driver.identity());
         EngineOptions engine_options{.entries = 64};
         if (vector_) {
+            if (const unsigned count = driver.identity().vectors; *vector_ >= count) {
+                throw Failure{Exit::usage, fmt::format("dma: --vector {}: the device has {}: choose one from 0 to {}",
+                                                       *vector_, count, count - 1)};
+            }
             driver.enable_interrupts(uiovfio::InterruptMode::msix);
             engine_options.vector = static_cast<std::uint16_t>(*vector_);
         }

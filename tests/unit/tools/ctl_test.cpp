@@ -15,6 +15,8 @@
 #include "cli/tool.hpp"
 #include "command_line.hpp"
 #include "fake_sysfs.hpp"
+#include "transfer.hpp"
+#include "uiovfio/sim.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -454,6 +456,35 @@ TEST_F(Ctl, DmaRefusesWhatDoesNotFit) {
     EXPECT_REFUSED(sim({"dma", "copy", "--size", "0"}), 2, HasSubstr("at least 1"));
     EXPECT_REFUSED(sim({"dma", "fill", "--direction", "host-to-host"}), 2, HasSubstr("is not for it"));
     EXPECT_REFUSED(sim({"dma", "copy", "--in", "/nonexistent"}), 2, HasSubstr("cannot be read"));
+}
+
+TEST_F(Ctl, DmaRefusesAVectorThatTheDeviceLacks) {
+    EXPECT_REFUSED(sim({"dma", "copy", "--vector", "32"}), 2, HasSubstr("--vector 32: the device has 32"),
+                   HasSubstr("from 0 to 31"));
+}
+
+TEST_F(Ctl, DmaThatFailsLeavesNothingToTheDevice) {
+    uiovfio::Device device = uiovfio::open_sim();
+    Driver driver{device};
+    uiovfio::DmaBuffer buffer = device.dma().allocate(8 << 20);
+    DmaEngine engine = driver.make_dma({.entries = 64});
+    const auto beyond_the_end = [&](std::uint64_t offset, std::uint32_t length) {
+        return copy(buffer.iova() + offset, DeviceOffset{std::uint64_t{1} << 40}, length);
+    };
+    EXPECT_THROW((Transfer{engine, std::chrono::seconds{60}}.run(buffer.size(), beyond_the_end)), cli::Failure);
+    EXPECT_EQ(engine.outstanding(), 0u);
+
+    const auto fails_on_the_way = [&](std::uint64_t offset, std::uint32_t length) {
+        if (offset == 4 << 20) throw cli::Failure{cli::Exit::failure, "on the way"};
+        return copy(buffer.iova() + offset, DeviceOffset{offset}, length);
+    };
+    engine.stop();
+    engine.restart();
+    EXPECT_THROW((Transfer{engine, std::chrono::seconds{60}}.run(buffer.size(), fails_on_the_way)), cli::Failure);
+    EXPECT_EQ(engine.outstanding(), 0u) << "commands that nobody waited for";
+    EXPECT_FALSE(engine.running());
+    engine.unmap(buffer);
+    EXPECT_EQ(uiovfio::sim::iommu_faults(device), 0u);
 }
 
 // --- bind, unbind ---------------------------------------------------------------------------------------------------
