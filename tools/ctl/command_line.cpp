@@ -41,6 +41,10 @@ constexpr std::string_view kNotes =
 /// A command line between two separators, parsed.
 class Parser {
   public:
+    /// Only the first command line of an invocation takes global options: those behind a later operation, or in a
+    /// script, would look like that operation's own.
+    enum class Globals { taken, refused };
+
     Parser(GlobalOptions& options, cli::Output& output) {
         cli::dress(app_, kName, kExamples, "pcienic-ls(1), pcienic-irqtest(1)");
         app_.description("Reads and writes a PCI device's registers through VFIO, by name, field or offset.");
@@ -66,8 +70,9 @@ class Parser {
     }
 
     /// Nothing where help or the version was asked for, and shown.
-    Chosen parse(const std::vector<std::string>& arguments, std::ostream& out) {
+    Chosen parse(const std::vector<std::string>& arguments, std::ostream& out, Globals globals) {
         if (cli::parse(app_, arguments, out)) return nullptr;
+        if (globals == Globals::refused) refuse_globals();
         const std::vector<std::string> extras = app_.remaining();
         if (!extras.empty() && chosen_)
             throw Failure{Exit::usage, fmt::format("'{}': is one too many: see pcienic-ctl --help", extras.front())};
@@ -78,6 +83,15 @@ class Parser {
     }
 
   private:
+    void refuse_globals() const {
+        for (const CLI::Option* option : app_.get_options()) {
+            if (option->count() == 0) continue;
+            throw Failure{Exit::usage, fmt::format("{}: is for the whole invocation: global options belong before the "
+                                                   "first operation",
+                                                   option->get_name())};
+        }
+    }
+
     [[noreturn]] void unknown_command(const std::string& name) const {
         std::vector<std::string> names;
         for (const CLI::App* command : app_.get_subcommands(nullptr)) names.push_back(command->get_name());
@@ -161,7 +175,8 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
     cli::Output output{std::string{kName}, world.out};
     std::vector<Chosen> operations;
     for (const std::vector<std::string>& part : split_operations(arguments)) {
-        Chosen operation = Parser{options, output}.parse(part, world.out);
+        const auto globals = operations.empty() ? Parser::Globals::taken : Parser::Globals::refused;
+        Chosen operation = Parser{options, output}.parse(part, world.out, globals);
         if (!operation) return Exit::ok;
         operations.push_back(std::move(operation));
     }
@@ -185,16 +200,14 @@ std::vector<Chosen> parse_script(std::istream& script, const std::string& name) 
     for (unsigned number = 1; std::getline(script, line); ++number) {
         const std::vector<std::string> arguments = words(line);
         if (arguments.empty()) continue;
-        GlobalOptions options;  // of the invocation, not of a line
+        GlobalOptions options;  // stay as they are: a line has none
         std::ostringstream ignored;
         cli::Output output{std::string{kName}, ignored};
         try {
-            const Chosen operation = Parser{options, output}.parse(arguments, ignored);
+            const Chosen operation = Parser{options, output}.parse(arguments, ignored, Parser::Globals::refused);
             if (!operation) throw Failure{Exit::usage, "a script has no use for help"};
             if (arguments.front() == "run")
                 throw Failure{Exit::usage, "a script cannot run another: put its lines here"};
-            if (arguments.front().starts_with('-'))
-                throw Failure{Exit::usage, "options come before 'run', not into the script"};
             operations.push_back(operation);
         } catch (const Failure& failure) {
             throw Failure{failure.code(), fmt::format("{}:{}: {}", name, number, failure.what())};

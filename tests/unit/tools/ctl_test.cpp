@@ -521,9 +521,21 @@ TEST_F(Ctl, RunExecutesAScriptOnOneDevice) {
 TEST_F(Ctl, RunFindsMistakesInTheWholeScriptFirst) {
     EXPECT_REFUSED(sim({"run", "-"}, "write SCRATCH=1\nraed SCRATCH\n"), 2, HasSubstr("-:2: 'raed': unknown command"));
     EXPECT_REFUSED(sim({"run", "-"}, "write SCRATCH=1\nread SCRACH\n"), 2, HasSubstr("unknown register"));
-    EXPECT_REFUSED(sim({"run", "-"}, "--json read ID\n"), 2, HasSubstr("options come before"));
+    EXPECT_REFUSED(sim({"run", "-"}, "--json read ID\n"), 2, HasSubstr("-:1: --json: "), HasSubstr("before the first"));
     EXPECT_REFUSED(sim({"run", "-"}, "run -\n"), 2, HasSubstr("cannot run another"));
     EXPECT_REFUSED(sim({"run", "/nonexistent"}), 2, HasSubstr("cannot be read"));
+}
+
+TEST_F(Ctl, GlobalOptionsBelongBeforeTheFirstOperation) {
+    const auto before_the_first = HasSubstr("global options belong before the first operation");
+    for (const char* line : {"write SCRATCH=1 -n", "write SCRATCH=1 -s 00:05.0", "read ID --json", "read ID --bar=4",
+                             "-v read ID", "read -d 1af4: ID"}) {
+        EXPECT_REFUSED(sim({"run", "-"}, line), 2, HasSubstr("-:1: -"), before_the_first);
+    }
+    EXPECT_REFUSED(sim({"read", "ID", ":", "write", "SCRATCH=1", "-n"}), 2, HasSubstr("--dry-run"), before_the_first);
+    EXPECT_REFUSED(sim({"read", "ID", ":", "-s", "00:05.0", "read", "ID"}), 2, HasSubstr("--slot"), before_the_first);
+    EXPECT_THAT(text({"write", "SCRATCH=1", "-n", ":", "read", "--force", "ID"}), HasSubstr("would write"));
+    EXPECT_THAT(text({"-n", "run", file("script", "write SCRATCH=1\n")}), HasSubstr("would write"));
 }
 
 TEST_F(Ctl, RunStopsAtTheFirstFailure) {
