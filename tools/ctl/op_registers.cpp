@@ -261,60 +261,72 @@ class Dump : public Operation {
     }
 
     void prepare(Session& session) override {
-        places_.clear();
+        ranges_.clear();
         const Scope scope = session.scope(false);
         if (patterns_.empty() && !scope.is_pcienic) {
             throw Failure{Exit::usage, fmt::format("device {} has no register names here: name a range, as BAR0:0+64",
                                                    scope.device)};
         }
         if (patterns_.empty()) patterns_ = {"*"};
-        for (const std::string& pattern : patterns_) add_places(pattern, scope);
+        std::uint64_t accesses = 0;
+        for (const std::string& pattern : patterns_) {
+            const std::size_t known = ranges_.size();
+            add_ranges(pattern, scope);
+            for (std::size_t i = known; i < ranges_.size(); ++i) accesses += ranges_[i].accesses;
+            if (file_.empty()) check_count(pattern, accesses);
+        }
     }
 
     void explain(Session& session) override {
-        for (const Place& place : places_) {
-            fmt::print(session.output().stream(), "would read {} bits of {}\n", place.width, place.name);
+        for (const Range& range : ranges_) {
+            const Place first = range.place(0);
+            fmt::print(session.output().stream(), "would read {} bits of {}{}\n", range.width, first.name,
+                       range.accesses == 1 ? "" : fmt::format(", and {} more behind it", range.accesses - 1));
         }
     }
 
     Exit run(Session& session) override {
+        if (!file_.empty()) return save(session.bus());
         cli::Document document{.schema = "pcienic.dump/1", .columns = value_columns(), .raw_key = "value_hex"};
-        std::string bytes;
-        for (const Place& place : places_) {
-            const std::uint64_t value = session.bus().load(place);
-            for (unsigned at = 0; at < place.width; at += 8) bytes += static_cast<char>(value >> at);
-            const bool element_of_array = place.element && place.element->reg->count > 1;
-            if (value != 0 || all_ || !element_of_array) document.rows.push_back(value_row(place, value));
+        for (const Range& range : ranges_) {
+            for (std::uint64_t i = 0; i < range.accesses; ++i) {
+                const Place place = range.place(i);
+                const std::uint64_t value = session.bus().load(place);
+                const bool element_of_array = place.element && place.element->reg->count > 1;
+                if (value != 0 || all_ || !element_of_array) document.rows.push_back(value_row(place, value));
+            }
         }
-        if (!file_.empty()) return save(bytes);
         document.device = session.device_json();
         session.emit(document);
         return Exit::ok;
     }
 
   private:
-    void add_places(const std::string& pattern, const Scope& scope) {
-        const bool is_range =
-            pattern.find(':') != std::string::npos || (pattern.front() >= '0' && pattern.front() <= '9');
-        if (is_range || !scope.is_pcienic) {
-            for (Place& place : parse_places(pattern, scope)) places_.push_back(std::move(place));
-            return;
-        }
+    void add_ranges(const std::string& pattern, const Scope& scope) {
+        if (is_offset(pattern)) return ranges_.push_back(parse_range(pattern, scope));
+        if (!scope.is_pcienic) static_cast<void>(parse_places(pattern, scope));  // tells that there are no names
         const std::vector<Element> elements = elements_matching(pattern);
         if (elements.empty()) {
             throw Failure{Exit::usage, fmt::format("'{}': no register matches{}: 'pcienic-ctl regs' lists all", pattern,
                                                    cli::did_you_mean(pattern, register_names()))};
         }
         for (const Element& element : elements) {
-            Place place = place_of(element);
+            const Place place = place_of(element);
             const bool clears = place.bits->rc != 0 && !include_rc_;
-            if (place.bits->wo == 0 && !clears) places_.push_back(std::move(place));
+            if (place.bits->wo != 0 || clears) continue;
+            ranges_.push_back({.bar = place.bar, .offset = place.offset, .width = place.width, .described = true});
         }
     }
 
-    [[nodiscard]] Exit save(const std::string& bytes) const {
+    /// As they are read, since a BAR may be larger than what one wants in memory.
+    [[nodiscard]] Exit save(Bus& bus) const {
         std::ofstream stream{file_, std::ios::binary};
-        stream << bytes;
+        for (const Range& range : ranges_) {
+            for (std::uint64_t i = 0; stream && i < range.accesses; ++i) {
+                const std::uint64_t value = bus.load(range.bare(i));
+                for (unsigned at = 0; at < range.width; at += 8) stream.put(static_cast<char>(value >> at));
+            }
+        }
         stream.close();
         if (!stream)
             throw Failure{Exit::failure,
@@ -326,7 +338,7 @@ class Dump : public Operation {
     bool all_ = false;
     bool include_rc_ = false;
     std::string file_;
-    std::vector<Place> places_;
+    std::vector<Range> ranges_;
 };
 
 }  // namespace

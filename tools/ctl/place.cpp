@@ -261,29 +261,6 @@ void check_table(std::string_view text, const Place& place) {
     }
 }
 
-std::vector<Place> parse_offset(std::string_view text, const Scope& scope) {
-    const RawOperand raw = parse_raw(text, scope);
-    const bool described = scope.is_pcienic && raw.bar == kBarRegisters;
-    const auto element = described ? element_at(raw.offset) : std::nullopt;
-    const bool exact = element && element->offset() == raw.offset;
-    const unsigned width = raw.width.value_or(exact && !raw.length ? element->reg->width : 32);
-    const std::uint64_t length = raw.length.value_or(width / 8);
-    check_bounds(text, raw, width, length, scope);
-    std::vector<Place> places;
-    for (std::uint64_t offset = raw.offset; offset != raw.offset + length; offset += width / 8) {
-        Place place{.name = {}, .bar = raw.bar, .offset = offset, .width = width};
-        if (described) {
-            place.bits = bits_at(offset, width);
-            const auto here = element_at(offset);
-            if (here && here->offset() == offset && here->reg->width == width) place.element = here;
-            if (!scope.force) check_table(text, place);
-        }
-        place.name = place.element ? place.element->name() : fmt::format("BAR{}:{:#05x}", place.bar, offset);
-        places.push_back(std::move(place));
-    }
-    return places;
-}
-
 }  // namespace
 
 std::string Element::name() const {
@@ -326,11 +303,58 @@ Place place_of(const Element& element) {
             .bits = bits_at(element.offset(), element.reg->width)};
 }
 
+Place Range::bare(std::uint64_t index) const {
+    return {.name = {}, .bar = bar, .offset = offset + index * (width / 8), .width = width};
+}
+
+Place Range::place(std::uint64_t index) const {
+    Place place = bare(index);
+    if (described) {
+        place.bits = bits_at(place.offset, width);
+        const auto here = element_at(place.offset);
+        if (here && here->offset() == place.offset && here->reg->width == width) place.element = here;
+    }
+    place.name = place.element ? place.element->name() : fmt::format("BAR{}:{:#05x}", bar, place.offset);
+    return place;
+}
+
+Range parse_range(std::string_view text, const Scope& scope) {
+    const RawOperand raw = parse_raw(text, scope);
+    const bool described = scope.is_pcienic && raw.bar == kBarRegisters;
+    const auto element = described ? element_at(raw.offset) : std::nullopt;
+    const bool exact = element && element->offset() == raw.offset;
+    const unsigned width = raw.width.value_or(exact && !raw.length ? element->reg->width : 32);
+    const std::uint64_t length = raw.length.value_or(width / 8);
+    check_bounds(text, raw, width, length, scope);
+    const Range range{
+        .bar = raw.bar, .offset = raw.offset, .width = width, .accesses = length / (width / 8), .described = described};
+    if (described && !scope.force) {
+        for (std::uint64_t i = 0; i < range.accesses; ++i) check_table(text, range.place(i));
+    }
+    return range;
+}
+
+bool is_offset(std::string_view text) {
+    return text.find(':') != std::string_view::npos ||
+           (!text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) != 0);
+}
+
+void check_count(std::string_view text, std::uint64_t accesses) {
+    if (accesses <= kMaxPlaces) return;
+    throw Failure{Exit::usage,
+                  fmt::format("'{}': is {} accesses, and at most {} are listed: name a shorter range, or save the "
+                              "bytes with 'dump --bin FILE {}'",
+                              text, accesses, kMaxPlaces, text)};
+}
+
 std::vector<Place> parse_places(std::string_view text, const Scope& scope) {
     if (text.empty()) throw Failure{Exit::usage, "'': is not a register: write a name, NAME.FIELD or OFFSET[.w]"};
-    const bool starts_with_digit = std::isdigit(static_cast<unsigned char>(text.front())) != 0;
-    return starts_with_digit || text.find(':') != std::string_view::npos ? parse_offset(text, scope)
-                                                                         : parse_named(text, scope);
+    if (!is_offset(text)) return parse_named(text, scope);
+    const Range range = parse_range(text, scope);
+    check_count(text, range.accesses);
+    std::vector<Place> places;
+    for (std::uint64_t i = 0; i < range.accesses; ++i) places.push_back(range.place(i));
+    return places;
 }
 
 Place parse_place(std::string_view text, const Scope& scope) {

@@ -78,8 +78,35 @@ struct Scope {
 
 Place place_of(const Element& element);
 
+/// Accesses side by side, of one width.
+struct Range {
+    unsigned bar = 0;
+    std::uint64_t offset = 0;
+    unsigned width = 32;  ///< bits of one access
+    std::uint64_t accesses = 1;
+    bool described = false;  ///< the register table tells of this BAR
+
+    /// The access with this number, without what is known of it: enough for a Bus, and cheap.
+    [[nodiscard]] Place bare(std::uint64_t index) const;
+    /// The same with its name and its bits.
+    [[nodiscard]] Place place(std::uint64_t index) const;
+};
+
+/// What [BARn:]OFFSET[.w][+BYTES] names. Throws Failure(usage) for unaligned and out-of-bounds offsets, and for
+/// accesses that the register table speaks against.
+Range parse_range(std::string_view text, const Scope& scope);
+
+/// An operand that is an offset, rather than a name.
+bool is_offset(std::string_view text);
+
+/// The most places that are listed one by one, as rows of output.
+inline constexpr std::uint64_t kMaxPlaces = 65536;
+
+/// Throws Failure(usage) with the way to have more.
+void check_count(std::string_view text, std::uint64_t accesses);
+
 /// What an operand names, in order: one place, the elements of an array, or a range. Throws Failure(usage) for unknown
-/// names, wrong widths, unaligned and out-of-bounds offsets.
+/// names, wrong widths, unaligned and out-of-bounds offsets, and for ranges of more than kMaxPlaces.
 std::vector<Place> parse_places(std::string_view text, const Scope& scope);
 
 /// As parse_places, where only one place makes sense.

@@ -326,6 +326,23 @@ TEST_F(Ctl, DumpWritesBytes) {
     EXPECT_EQ(sim({"dump", "ID", "--bin", "/nonexistent/x"}).code, 1);
 }
 
+TEST_F(Ctl, DumpListsOnlySoMuchButSavesAny) {
+    EXPECT_REFUSED(sim({"dump", "BAR4:0+16M"}), 2, HasSubstr("4194304 accesses, and at most 65536"),
+                   HasSubstr("'dump --bin FILE BAR4:0+16M'"));
+    EXPECT_REFUSED(sim({"--json", "dump", "BAR4:0+256k", "BAR4:0+4"}), 2, HasSubstr("65537 accesses"));
+    EXPECT_REFUSED(sim({"read", "BAR4:0+257k"}), 2, HasSubstr("dump --bin"));
+    const std::string path = file("bytes", "");
+    text({"write", "BAR4:0x10=0x04030201", "BAR4:0xfffffc=0xdeadbeef", ":", "dump", "ID", "BAR4:0+16M", "--bin", path});
+    std::ifstream stream{path};
+    const std::string bytes{std::istreambuf_iterator<char>{stream}, {}};
+    ASSERT_EQ(bytes.size(), 4u + (16u << 20)) << "in order: the register, then the range";
+    EXPECT_EQ(bytes.substr(0, 4), "pcin");
+    EXPECT_EQ(bytes.substr(4 + 0x10, 4), "\x01\x02\x03\x04");
+    EXPECT_EQ(bytes.substr(bytes.size() - 4), "\xef\xbe\xad\xde");
+    EXPECT_EQ(text({"-n", "dump", "BAR4:0+16M", "--bin", path}),
+              "would read 32 bits of BAR4:0x000, and 4194303 more behind it\n");
+}
+
 TEST_F(Ctl, DiffComparesDumps) {
     const std::string a = file("a.json", text({"dump", "--json"}));
     const std::string b = file("b.json", text({"--json", "dump"}));
