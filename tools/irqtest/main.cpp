@@ -94,8 +94,9 @@ bool is_pcienic(const uiovfio::Device& device) {
 unsigned enable(uiovfio::Device& device, std::optional<pcienic::Driver>& driver, InterruptMode mode) {
     const unsigned available = device.interrupts().available(mode);
     if (available == 0)
-        throw cli::Failure(cli::Exit::usage, fmt::format("{}: the device has no {}: choose another --mode",
-                                                         to_string(device.bdf()), to_string(mode)));
+        throw cli::Failure(cli::Exit::skipped,
+                           fmt::format("{}: the device has no {}, so there is nothing to test: choose another --mode",
+                                       to_string(device.bdf()), to_string(mode)));
     return driver ? driver->enable_interrupts(mode) : pcienic::enable_granted(device.interrupts(), mode, available);
 }
 

@@ -119,7 +119,7 @@ TEST(Irqtest, OtherDevicesAreTestedByTheLoopback) {
     EXPECT_EQ(cannot_fire.status, 2);
     EXPECT_THAT(cannot_fire.text, HasSubstr("--via vfio"));
     const Outcome has_none = irqtest("--via vfio --mode msix -s " + edu);
-    EXPECT_EQ(has_none.status, 2);
+    EXPECT_EQ(has_none.status, 77) << "skipped, for harnesses that try every mode on every device";
     EXPECT_THAT(has_none.text, HasSubstr("--mode"));
 }
 
