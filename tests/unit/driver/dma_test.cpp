@@ -363,6 +363,40 @@ TEST_F(DmaOnSim, AnOlderErrorInTheLatchIsNotTakenForTheReason) {
     EXPECT_TRUE(dma.stop_reason()->overflow);
 }
 
+// The device is given descriptors that the engine did not write: one whose tag the engine never gave away, and behind
+// it a copy that takes its time.
+TEST_F(DmaOnSim, ACompletionOfNoCommandEndsEverythingOnceTheDeviceHasLetGo) {
+    using Control = Descriptor::Control;
+    constexpr std::size_t kLong = 16u << 20;
+    uiovfio::DmaBuffer from = buffer(kLong), to = buffer(kLong), forged = buffer(dma.capacity() * sizeof(Descriptor));
+    const auto control = [](Opcode opcode) {
+        return Control::Value{}.set<Control::Opcode>(opcode).set<Control::Phase>(true).raw();
+    };
+    std::array<Descriptor, 2> descriptors{};
+    descriptors[0].tag = 77;
+    descriptors[0].control = control(Opcode::kNop);
+    descriptors[1].source = uiovfio::to_integer(from.iova());
+    descriptors[1].destination = uiovfio::to_integer(to.iova());
+    descriptors[1].length = kLong;
+    descriptors[1].tag = 1;
+    descriptors[1].control = control(Opcode::kHostToHost);
+    std::memcpy(forged.bytes().data(), descriptors.data(), sizeof(descriptors));
+    move_ring<regs::DmaRingBase>(forged.iova());
+
+    const Ticket first = dma.post(nop());
+    const Ticket second = dma.submit(copy(from.iova(), to.iova(), kLong));
+    EXPECT_THAT(dma.wait(first, kPatience), EndsAs(Errc::bad_completion));
+    EXPECT_EQ(regs::DmaStatus::State::read(driver.registers()), regs::DmaStatus::StateValue::kDisabled);
+    EXPECT_THAT(*dma.result(second), EndsAs(Errc::bad_completion));
+    dma.unmap(to);
+    EXPECT_EQ(uiovfio::sim::iommu_faults(device), 0u);
+    EXPECT_THAT(run(nop()), EndsAs(Errc::engine_disabled));
+
+    dma.restart();
+    EXPECT_THAT(run(copy(source.iova(), destination.iova(), 64)), Moved(64));
+    EXPECT_FALSE(driver.peek_error());
+}
+
 TEST_F(DmaOnSim, WithoutBusMasteringTheQueueStops) {
     device.config().set_bus_master(false);
     EXPECT_THAT(run(nop()), EndsAs(Errc::descriptor_fault));

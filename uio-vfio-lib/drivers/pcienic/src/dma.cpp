@@ -170,13 +170,18 @@ Ticket DmaEngine::submit(const Command& command, std::error_code& ec) noexcept {
 std::size_t DmaEngine::poll() noexcept {
     using Status = Completion::Status;
     std::size_t taken = 0;
+    if (!running_) return 0;
     for (; consumed_ != next_; ++taken) {
         Completion& c = *completion(consumed_);
         const Status::Value status{std::atomic_ref(c.status).load(std::memory_order_acquire)};
         if (status.get<Status::Phase>() != phase(consumed_)) break;
         Slot& slot = slots_[index(consumed_)];
         if (status.get<Status::Index>() != index(consumed_) || c.tag != static_cast<std::uint32_t>(consumed_)) {
-            end_outstanding({Errc::bad_completion, status.get<Status::Index>()});
+            // Not over before the device has let go: what is over may be unmapped and used for something else.
+            if (halt())
+                end_outstanding({Errc::bad_completion, status.get<Status::Index>()});
+            else
+                running_ = false;
             break;
         }
         const Code code = status.get<Status::Code>();
@@ -187,7 +192,7 @@ std::size_t DmaEngine::poll() noexcept {
 }
 
 std::size_t DmaEngine::inspect() noexcept {
-    if (!running_) return 0;
+    if (!running_ && outstanding() == 0) return 0;
     const auto status = regs::DmaStatus::read_acquire(driver_.registers());
     // Only now: what the queue completed before it stopped is in the ring.
     const std::size_t taken = poll();
@@ -301,20 +306,26 @@ void DmaEngine::stop() {
 
 void DmaEngine::stop(std::error_code& ec) noexcept {
     ec.clear();
+    const bool halted = halt();
+    poll();
+    if (halted) {
+        end_outstanding({Errc::cancelled, 0});
+    } else {
+        running_ = false;
+        ec = Errc::engine_stuck;
+    }
+}
+
+bool DmaEngine::halt() noexcept {
     auto& registers = driver_.registers();
     regs::DmaCtrl::write(registers, 0);
     const auto deadline = Clock::now() + kStopTimeout;
     for (;;) {
         const auto status = regs::DmaStatus::read_acquire(registers);
-        if (status.get<regs::DmaStatus::State>() == State::kDisabled || status.raw() == kAllOnes) break;
-        if (Clock::now() >= deadline) {
-            ec = Errc::engine_stuck;
-            break;
-        }
+        if (status.get<regs::DmaStatus::State>() == State::kDisabled || status.raw() == kAllOnes) return true;
+        if (Clock::now() >= deadline) return false;
         std::this_thread::yield();
     }
-    poll();
-    end_outstanding({Errc::cancelled, 0});
 }
 
 void DmaEngine::restart() {

@@ -74,7 +74,8 @@ class DmaEngine {
     Result run(const Command& command, std::chrono::nanoseconds timeout) noexcept;
 
     /// Stops the queue and waits until the device says that it has; what is outstanding ends as Errc::cancelled.
-    /// Throws Errc::engine_stuck where the device does not answer.
+    /// Throws Errc::engine_stuck where the device does not answer; what is outstanding then stays the device's until
+    /// it was reset and inspect() or stop() has seen that.
     void stop();
     void stop(std::error_code& ec) noexcept;
     /// Starts a stopped queue anew, with an empty ring; frees the error latch of the fault that stopped it.
@@ -116,6 +117,7 @@ class DmaEngine {
     bool phase(std::uint64_t sequence) const noexcept { return ((sequence >> log2_) & 1) == 0; }
     bool shares_line() const noexcept;
     void start();
+    bool halt() noexcept;  ///< whether the device has let go of the memory
     void end_outstanding(Result result) noexcept;
     void check_free(uiovfio::Iova first, std::size_t length) const;
 
