@@ -273,6 +273,22 @@ TEST_F(DmaOnSim, OneEngineAtATime) {
     EXPECT_THAT(run(nop()), Moved(0));
 }
 
+TEST_F(DmaOnSim, ASecondEngineIsRefusedAndTheFirstGoesOn) {
+    EXPECT_THAT(run(nop()), Moved(0));
+    expect_error(Errc::engine_refused, [&] { DmaEngine other(driver, {.entries = 2}); });
+    for (unsigned i = 0; i < 2 * dma.capacity(); ++i) EXPECT_THAT(run(nop()), Moved(0));
+    EXPECT_FALSE(driver.peek_error()) << "it wrote to locked registers";
+}
+
+TEST_F(DmaOnSim, AStoppedEngineLeavesTheNextOneAlone) {
+    dma.stop();
+    DmaEngine other(driver, {.entries = 2});
+    dma.stop();
+    expect_error(Errc::engine_refused, [&] { dma.restart(); });
+    EXPECT_THAT(other.run(nop(), kPatience), Moved(0));
+    EXPECT_THAT(run(nop()), EndsAs(Errc::engine_disabled));
+}
+
 TEST_F(DmaOnSim, AResultIsKeptUntilItsDescriptorIsUsedAgain) {
     const Ticket first = dma.submit(nop());
     EXPECT_THAT(dma.wait(first, kPatience), Moved(0));

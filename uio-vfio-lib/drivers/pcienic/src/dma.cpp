@@ -199,6 +199,7 @@ std::size_t DmaEngine::inspect() noexcept {
     if (status.raw() == kAllOnes) {
         end_outstanding({make_error_code(uiovfio::Errc::device_gone), 0});
     } else if (status.get<regs::DmaStatus::State>() == State::kDisabled) {
+        enabled_ = false;
         end_outstanding({Errc::cancelled, 0});
     } else if (status.get<regs::DmaStatus::State>() == State::kStopped) {
         stop_reason_ = driver_.peek_error().value_or(LatchedError{});
@@ -281,6 +282,10 @@ void DmaEngine::acknowledge() noexcept {
 
 void DmaEngine::start() {
     auto& registers = driver_.registers();
+    // Its ring registers are locked: the device would stay on the other's rings.
+    if (const auto control = regs::DmaCtrl::read(registers);
+        control.get<regs::DmaCtrl::Enable>() && control.raw() != kAllOnes)
+        throw Error(Errc::engine_refused, "DMA engine, which is enabled already");
     std::memset(descriptors_.bytes().data(), 0, descriptors_.size());
     std::memset(completions_.bytes().data(), 0, completions_.size());
     // Descriptor 0 is the queue's first one again, so the tickets skip to the next lap with phase 1.
@@ -295,7 +300,7 @@ void DmaEngine::start() {
         throw Error(Errc::engine_refused, "DMA engine", driver_.peek_error());
     }
     stop_reason_.reset();
-    running_ = true;
+    running_ = enabled_ = true;
 }
 
 void DmaEngine::stop() {
@@ -306,6 +311,7 @@ void DmaEngine::stop() {
 
 void DmaEngine::stop(std::error_code& ec) noexcept {
     ec.clear();
+    if (!enabled_) return;  // it may be another engine's by now
     const bool halted = halt();
     poll();
     if (halted) {
@@ -322,7 +328,10 @@ bool DmaEngine::halt() noexcept {
     const auto deadline = Clock::now() + kStopTimeout;
     for (;;) {
         const auto status = regs::DmaStatus::read_acquire(registers);
-        if (status.get<regs::DmaStatus::State>() == State::kDisabled || status.raw() == kAllOnes) return true;
+        if (status.get<regs::DmaStatus::State>() == State::kDisabled || status.raw() == kAllOnes) {
+            enabled_ = false;
+            return true;
+        }
         if (Clock::now() >= deadline) return false;
         std::this_thread::yield();
     }

@@ -41,7 +41,8 @@ struct EngineOptions {
 class DmaEngine {
   public:
     /// Allocates the rings and starts the queue. Throws Errc::bad_ring_size, no_such_vector or engine_refused (with the
-    /// error latch), and what DmaSpace::allocate throws. Driver must outlive the engine. The device has one queue.
+    /// error latch, or because another engine runs), and what DmaSpace::allocate throws. Driver must outlive the
+    /// engine. The device has one queue: while one engine runs, there can be no other.
     DmaEngine(Driver& driver, EngineOptions options = {});
     /// Stops the queue, so that the device owns none of the memory any more, and only then unmaps the rings.
     ~DmaEngine();
@@ -130,6 +131,7 @@ class DmaEngine {
     std::uint64_t next_ = 0;      ///< ticket of the next command
     std::uint64_t consumed_ = 0;  ///< ticket of the next completion
     bool running_ = false;
+    bool enabled_ = false;  ///< by this engine, which alone may then disable it; longer than running_ after a fault
     std::optional<LatchedError> stop_reason_;
 };
 
