@@ -377,6 +377,12 @@ TEST_F(DmaOnSim, AnOlderErrorInTheLatchIsNotTakenForTheReason) {
     EXPECT_THAT(run(nop()), EndsAs(Errc::queue_stopped));
     EXPECT_EQ(dma.stop_reason()->code, Latched::kReadOnly);
     EXPECT_TRUE(dma.stop_reason()->overflow);
+
+    dma.restart();
+    EXPECT_THAT(run(nop()), Moved(0));
+    const auto kept = driver.take_error();
+    ASSERT_TRUE(kept) << "restart() frees the latch of its own fault only";
+    EXPECT_EQ(kept->code, Latched::kReadOnly);
 }
 
 // The device is given descriptors that the engine did not write: one whose tag the engine never gave away, and behind

@@ -70,6 +70,18 @@ bool writes_host(Opcode opcode) noexcept {
     return opcode == Opcode::kHostToHost || opcode == Opcode::kDeviceToHost || opcode == Opcode::kFillHost;
 }
 
+// The latch holds the first error; where that is an older one, it does not say why the queue stopped.
+Errc why_stopped(regs::ErrCode::CodeValue latched) noexcept {
+    switch (latched) {
+        case regs::ErrCode::CodeValue::kDescriptorFault:
+            return Errc::descriptor_fault;
+        case regs::ErrCode::CodeValue::kCompletionFault:
+            return Errc::completion_fault;
+        default:
+            return Errc::queue_stopped;
+    }
+}
+
 }  // namespace
 
 DmaEngine::DmaEngine(Driver& driver, EngineOptions options)
@@ -203,12 +215,7 @@ std::size_t DmaEngine::inspect() noexcept {
         end_outstanding({Errc::cancelled, 0});
     } else if (status.get<regs::DmaStatus::State>() == State::kStopped) {
         stop_reason_ = driver_.peek_error().value_or(LatchedError{});
-        using Latched = regs::ErrCode::CodeValue;
-        // The latch holds the first error; where that is an older one, it does not say why the queue stopped.
-        const Errc errc = stop_reason_->code == Latched::kDescriptorFault   ? Errc::descriptor_fault
-                          : stop_reason_->code == Latched::kCompletionFault ? Errc::completion_fault
-                                                                            : Errc::queue_stopped;
-        end_outstanding({errc, stop_reason_->info});
+        end_outstanding({why_stopped(stop_reason_->code), stop_reason_->info});
     }
     return taken;
 }
@@ -339,7 +346,8 @@ bool DmaEngine::halt() noexcept {
 
 void DmaEngine::restart() {
     stop();
-    if (stop_reason_) driver_.take_error();
+    // An older error is somebody else's to take.
+    if (stop_reason_ && why_stopped(stop_reason_->code) != Errc::queue_stopped) driver_.take_error();
     start();
 }
 
