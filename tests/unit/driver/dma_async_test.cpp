@@ -201,5 +201,22 @@ TEST_F(AsyncOnSim, WorksWithTheSharedLine) {
     EXPECT_EQ(done, 8u);
 }
 
+TEST_F(AsyncOnSim, ALineThatNobodyAcknowledgedIsLetThroughAgain) {
+    dma.stop();
+    driver.disable_interrupts();
+    driver.enable_interrupts(InterruptMode::intx);
+    DmaEngine engine(driver, {.entries = 8, .vector = std::uint16_t{9}});
+    AsyncDma line(io.get_executor(), engine);
+    const Ticket ticket = engine.submit(nop());
+    EXPECT_EQ(device.interrupts().wait(0, kPatience), 1u);  // taken, but not acknowledged, as by a handler too late
+    std::optional<Result> result;
+    line.wait(ticket, record(result));
+    run();
+    ASSERT_TRUE(result);
+    EXPECT_THAT(*result, Moved(0));
+    driver.fire(5);
+    EXPECT_EQ(device.interrupts().wait(0, kPatience), 1u);
+}
+
 }  // namespace
 }  // namespace pcienic::test

@@ -73,6 +73,11 @@ class AsyncDma {
             wake.expires_at(boost::asio::steady_timer::time_point::max());
         }
 
+        // With INTx the line stays masked where the handler of the former watch came too late to acknowledge it. To be
+        // done before the look at the results: what comes after it interrupts.
+        void catch_up() {
+            if (!watching) engine.acknowledge();
+        }
         void enter() {
             ++waits;
             if (watching) return;
@@ -148,6 +153,7 @@ class AsyncDma {
             if (step == leaving_at_once) return self.complete({}, outcome);
             if (step == starting) {
                 self.reset_cancellation_state(boost::asio::enable_total_cancellation());
+                state->catch_up();
                 state->engine.poll();
                 std::optional<Result> done = refused ? Result{refused, 0} : state->engine.result(ticket);
                 if (done) {  // never from inside the initiating call
