@@ -145,6 +145,20 @@ TEST_P(IrqtestOnMessages, EveryCheckNoticesADroppedVector) {
     EXPECT_TRUE(healthy.passed());
 }
 
+// The library's error, with its remedy and the exit code that belongs to it.
+TEST(IrqtestErrors, AWaitThatFailsForAnotherReasonThanTheTimeEndsTheTest) {
+    uiovfio::Device device = uiovfio::open_sim();
+    pcienic::Driver driver(device);
+    driver.enable_interrupts(InterruptMode::msix, 1);
+    const Plan plan{.vectors = {1}, .count = 1};
+    try {
+        run(device, &driver, Via::device, plan);
+        ADD_FAILURE() << "there is no vector 1";
+    } catch (const uiovfio::Error& error) {
+        EXPECT_EQ(error.errc(), uiovfio::Errc::no_such_vector) << error.what();
+    }
+}
+
 TEST(IrqtestReport, JsonSaysAllThatTheTableDoes) {
     uiovfio::Device device = uiovfio::open_sim({.drop_vector = 1});
     pcienic::Driver driver(device);
