@@ -42,6 +42,13 @@ class Verbs(harness.FrontDoorCase):
             self.assert_failed(self.pcienic(verb, "everything"), status=2, says=[verb, "'everything'"])
         self.assertFalse((self.cache / "qemu.lock").exists())
 
+    def test_help_of_a_verb_is_not_preceded_by_any_set_up(self):
+        for verb in ("run", "shell"):
+            result = self.pcienic(verb, "--help")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("usage:", result.stdout)
+        self.assertFalse((self.cache / "qemu.lock").exists())
+
     def test_unknown_part_of_the_set_up_is_refused(self):
         self.assert_failed(self.pcienic("setup", "hardware"), status=2, says=["'hardware'", "packages, qemu, guest or build"])
 
