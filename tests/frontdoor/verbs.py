@@ -3,6 +3,7 @@
 """What ./pcienic says and answers, verb by verb."""
 
 import pathlib
+import shutil
 import time
 
 import harness
@@ -43,6 +44,7 @@ class Verbs(harness.FrontDoorCase):
         self.assertFalse((self.cache / "qemu.lock").exists())
 
     def test_help_of_a_verb_is_not_preceded_by_any_set_up(self):
+        shutil.copytree(harness.CHECKOUT / "guest-image/runner", self.checkout / "guest-image/runner")
         for verb in ("run", "shell"):
             result = self.pcienic(verb, "--help")
             self.assertEqual(result.returncode, 0, result.stderr)
