@@ -17,9 +17,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using uiovfio::InterruptMode;
 
-// Long enough for what is on its way to arrive, where the check is that nothing does. It need not be exact: too short
-// only means that a stray interrupt is seen by a later check.
-constexpr int kQuietMs = 50;
+// Long enough for what is on its way to arrive, also where a busy host holds back the processor that it goes to.
+constexpr int kQuietMs = 250;
 
 class Tester {
   public:
@@ -235,12 +234,7 @@ class Tester {
                 ++report.storm->fired;
                 report.storm->received += interrupts_.try_take(event_of(report.vector));
             }
-        const auto late = take(kQuietMs);
-        for (VectorReport& report : report_.vectors)
-            if (const auto found = late.find(report.vector); found != late.end())
-                report.storm->received += found->second;
-        rearm_all();
-        take(0);
+        settle();
         std::uint64_t fired = 0, received = 0;
         for (VectorReport& report : report_.vectors) {
             fired += report.storm->fired;
@@ -255,15 +249,32 @@ class Tester {
         for_each(&Tester::after_the_storm);
     }
 
+    // Until nothing comes any more: what is still on its way would be taken for the last firing. A line that is stuck
+    // never falls quiet.
+    void settle() {
+        constexpr int kRounds = 20;
+        for (int round = 0; round < kRounds; ++round) {
+            rearm_all();  // first, so that the line can say whether there is more
+            const auto late = take(kQuietMs);
+            if (late.empty()) return;
+            for (VectorReport& report : report_.vectors)
+                if (const auto found = late.find(report.vector); found != late.end())
+                    report.storm->received += found->second;
+        }
+    }
+
     void after_the_storm(VectorReport& report) {
         fire(report.vector);
         ++report.storm->fired;
         const std::uint64_t received = wait(report.vector);
         rearm(report.vector);
         report.storm->received += received;
-        if (received > 0) return;
+        if (received == 1) return;
         report.storm->passed = false;
-        problem(report.vector, "storm: the last firing was not seen; {}", trace(report.vector));
+        if (received == 0)
+            problem(report.vector, "storm: the last firing was not seen; {}", trace(report.vector));
+        else
+            problem(report.vector, "storm: all was quiet, and the last firing brought {} interrupts", received);
     }
 
     uiovfio::Interrupts& interrupts_;
