@@ -48,8 +48,7 @@ class Tester {
     }
 
   private:
-    // --- a firing and what becomes of it
-    // ------------------------------------------------------------------------------
+    // --- a firing and what becomes of it ---
 
     unsigned event_of(unsigned vector) const { return intx_ ? 0 : vector; }
 
@@ -114,8 +113,7 @@ class Tester {
         for (VectorReport& vector : report_.vectors) (this->*check)(vector);
     }
 
-    // --- the checks
-    // -----------------------------------------------------------------------------------------------------
+    // --- the checks ---
 
     // Every vector fires again only once its last interrupt was seen, so as many must come as were fired.
     void one_at_a_time() {

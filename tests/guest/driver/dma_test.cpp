@@ -200,8 +200,7 @@ TEST_F(GuestDma, EveryMistakeInACommandHasItsCode) {
     expect_that_it_still_works();
 }
 
-// --- the IOMMU refuses
-// --------------------------------------------------------------------------------------------------
+// --- the IOMMU refuses ---
 
 TEST_F(GuestDma, ASourceThatIsNotMappedFaultsAndTheMemoryIsUnchanged) {
     const std::vector<std::byte> before(destination.bytes().begin(), destination.bytes().end());
@@ -257,8 +256,7 @@ TEST_F(GuestDma, ACopyThatRunsOffItsMappingStopsThere) {
     EXPECT_TRUE(equal(source.bytes().first(100), destination.bytes().first(100)));
 }
 
-// --- the queue stops
-// ------------------------------------------------------------------------------------------------------
+// --- the queue stops ---
 
 TEST_F(GuestDma, ACompletionThatCannotBeWrittenStopsTheQueueUntilAReset) {
     const Orphan orphan(device.dma());

@@ -41,8 +41,7 @@ class DmaOnSim : public OnSim {
     DmaEngine dma{driver, {.entries = 8}};
 };
 
-// --- commands
-// ---------------------------------------------------------------------------------------------------------
+// --- commands ---
 
 TEST_F(DmaOnSim, CopiesHostToHost) {
     EXPECT_THAT(run(copy(source.iova(), destination.iova(), kSize)), Moved(kSize));
@@ -130,8 +129,7 @@ TEST_F(DmaOnSim, AListKnowsItsCapacity) {
     EXPECT_EQ(list[0].length, 5u);
 }
 
-// --- completion codes
-// ---------------------------------------------------------------------------------------------------
+// --- completion codes ---
 
 TEST_F(DmaOnSim, BadOpcode) {
     EXPECT_THAT(run({.opcode = static_cast<Opcode>(99)}), EndsAs(Errc::bad_opcode));
@@ -213,8 +211,7 @@ TEST_F(DmaOnSim, BadVectorIsNotRun) {
     EXPECT_EQ(destination.bytes()[0], before);
 }
 
-// --- the ring
-// -----------------------------------------------------------------------------------------------------------
+// --- the ring ---
 
 TEST_F(DmaOnSim, GoesRoundTheRing) {
     for (unsigned i = 0; i < 5 * dma.capacity() + 3; ++i)
@@ -307,8 +304,7 @@ TEST_F(DmaOnSim, NothingHappensWithoutTheDoorbell) {
     EXPECT_THAT(dma.wait(ticket, kPatience), Moved(0));
 }
 
-// --- interrupts
-// ---------------------------------------------------------------------------------------------------------
+// --- interrupts ---
 
 TEST_F(DmaOnSim, WaitsByInterruptInEveryMode) {
     dma.stop();
@@ -338,8 +334,7 @@ TEST_F(DmaOnSim, AnEngineRefusesAVectorThatTheDeviceLacks) {
     expect_error(Errc::no_such_vector, [&] { DmaEngine engine(driver, {.vector = std::uint16_t{32}}); });
 }
 
-// --- the queue stops
-// ------------------------------------------------------------------------------------------------------
+// --- the queue stops ---
 
 TEST_F(DmaOnSim, AStoppedQueueEndsWhatIsOutstandingAndRecovers) {
     const Iova address = unmapped();
@@ -482,8 +477,7 @@ TEST_F(DmaOnSim, DestroyingABusyEngineUnmapsNothingThatTheDeviceUses) {
     EXPECT_FALSE(driver.peek_error());
 }
 
-// --- ownership
-// --------------------------------------------------------------------------------------------------------------
+// --- ownership ---
 
 TEST_F(DmaOnSim, MemoryOfAnOutstandingCommandIsNotUnmapped) {
     uiovfio::DmaBuffer owned = buffer(4096), listed = buffer(4096), free = buffer(4096);

@@ -18,8 +18,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using uiovfio::InterruptMode;
 
-// --- latencies
-// --------------------------------------------------------------------------------------------------------
+// --- latencies ---
 
 TEST(IrqtestLatency, PercentilesAreNearestRank) {
     Latencies latencies;
@@ -66,8 +65,7 @@ TEST(IrqtestLatency, TimesAndBarsAreReadable) {
     EXPECT_EQ(bar(0, 4), "");
 }
 
-// --- checks on the simulated device
-// -----------------------------------------------------------------------------------
+// --- checks on the simulated device ---
 
 class IrqtestOnSim : public testing::TestWithParam<InterruptMode> {
   protected:

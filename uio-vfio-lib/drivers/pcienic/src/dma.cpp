@@ -99,8 +99,7 @@ DmaEngine::~DmaEngine() {
     stop(ignored);
 }
 
-// --- the ring
-// ---------------------------------------------------------------------------------------------------------
+// --- the ring ---
 
 Descriptor* DmaEngine::descriptor(std::uint64_t sequence) const noexcept {
     return reinterpret_cast<Descriptor*>(const_cast<std::byte*>(descriptors_.bytes().data())) + index(sequence);
@@ -176,8 +175,7 @@ Ticket DmaEngine::submit(const Command& command, std::error_code& ec) noexcept {
     return ticket;
 }
 
-// --- completions
-// --------------------------------------------------------------------------------------------------------
+// --- completions ---
 
 std::size_t DmaEngine::poll() noexcept {
     using Status = Completion::Status;
@@ -284,8 +282,7 @@ void DmaEngine::acknowledge() noexcept {
     driver_.device().interrupts().unmask(ignored);
 }
 
-// --- start and stop
-// -----------------------------------------------------------------------------------------------------
+// --- start and stop ---
 
 void DmaEngine::start() {
     auto& registers = driver_.registers();
@@ -351,8 +348,7 @@ void DmaEngine::restart() {
     start();
 }
 
-// --- ownership
-// ------------------------------------------------------------------------------------------------------------
+// --- ownership ---
 
 bool DmaEngine::owns(uiovfio::Iova first, std::size_t length) const noexcept {
     const auto address = static_cast<std::uint64_t>(first);
