@@ -116,9 +116,11 @@ class Binding {
         fs::create_directories(root_.run, error);
         std::ofstream out{record_file()};
         out << record.previous << '\n' << record.previous_override << '\n' << record.bound << '\n' << std::flush;
+        // Where the directory could not be made, that is the reason, not the file that is missing in it.
+        const int reason = error ? error.value() : errno;
         if (!out)
             throw Error{Errc::permission_denied, object_,
-                        fmt::format("cannot keep the previous driver's name in {}", record_file().string()), errno,
+                        fmt::format("cannot keep the previous driver's name in {}", record_file().string()), reason,
                         "run as root"};
     }
     void forget() const noexcept {
