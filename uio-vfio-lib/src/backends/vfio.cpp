@@ -4,20 +4,15 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/vfio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cerrno>
-#include <cstring>
-#include <mutex>
 #include <sstream>
 
+#include "backends/vfio_device.hpp"
 #include "sysfs_files.hpp"
 #include "text.hpp"
-#include "uiovfio/config_space.hpp"
 #include "vfio_calls.hpp"
 
 namespace uiovfio::detail {
@@ -30,45 +25,6 @@ constexpr unsigned kBusyPauseMilliseconds = 20;
 constexpr std::uint64_t kSmallestAperture = std::uint64_t{1} << 39;
 
 constexpr std::size_t kAllOnesBytes = std::size_t{2} << 20;
-
-unsigned index_of(InterruptMode mode) noexcept {
-    switch (mode) {
-        case InterruptMode::intx:
-            return VFIO_PCI_INTX_IRQ_INDEX;
-        case InterruptMode::msi:
-            return VFIO_PCI_MSI_IRQ_INDEX;
-        case InterruptMode::msix:
-            return VFIO_PCI_MSIX_IRQ_INDEX;
-    }
-    return VFIO_PCI_INTX_IRQ_INDEX;
-}
-
-/// An open file of a System.
-class File {
-  public:
-    File() noexcept = default;
-    File(System& system, int descriptor) noexcept : system_{&system}, descriptor_{descriptor} {}
-    File(File&& other) noexcept : system_{other.system_}, descriptor_{std::exchange(other.descriptor_, -1)} {}
-    File& operator=(File&& other) noexcept {
-        if (this != &other) {
-            close();
-            system_ = other.system_;
-            descriptor_ = std::exchange(other.descriptor_, -1);
-        }
-        return *this;
-    }
-    ~File() { close(); }
-
-    [[nodiscard]] int get() const noexcept { return descriptor_; }
-    void close() noexcept {
-        if (descriptor_ >= 0) system_->close(std::exchange(descriptor_, -1));
-    }
-
-  private:
-    System* system_ = nullptr;
-    int descriptor_ = -1;
-};
-
 /// The open files of a device: from the widest to the narrowest, so that they close the other way round.
 struct Files {
     File container;
@@ -215,27 +171,13 @@ std::vector<IovaRange> without_reserved(const std::filesystem::path& file) {
     }
     return ranges;
 }
-
-class VfioBackend final : public Backend {
+class VfioBackend final : public VfioDevice {
   public:
     VfioBackend(const Bdf& bdf, const OpenOptions& options, System& system, Files files)
-        : Backend{bdf}, system_{system}, files_{std::move(files)} {
-        const auto info = vfio::get_device_info(system_, device());
-        if (!info) fail("VFIO_DEVICE_GET_INFO", info.error);
-        if (!info.value.is_pci || info.value.regions <= VFIO_PCI_CONFIG_REGION_INDEX)
-            throw Error{Errc::unsupported, object(), "this VFIO device is no PCI function"};
-        can_reset_ = info.value.can_reset;
-        for (unsigned region = 0; region <= VFIO_PCI_CONFIG_REGION_INDEX; ++region) load_region(region);
-        for (unsigned bar = 0; bar < kBarCount; ++bar) load_bar(bar);
-        carve_out_msix_table();
-        for (const InterruptMode mode : {InterruptMode::intx, InterruptMode::msi, InterruptMode::msix}) {
-            const unsigned index = index_of(mode);
-            if (index >= info.value.interrupt_indices) continue;
-            const auto count = vfio::get_interrupt_count(system_, device(), index);
-            if (!count) fail("VFIO_DEVICE_GET_IRQ_INFO", count.error);
-            vectors_[index] = count.value;
-        }
-        const auto iommu = vfio::get_iommu_info(system_, container());
+        : VfioDevice{bdf, system, std::move(files.device)},
+          group_{std::move(files.group)},
+          container_{std::move(files.container)} {
+        const auto iommu = vfio::get_iommu_info(system, container());
         if (!iommu) fail("VFIO_IOMMU_GET_INFO", iommu.error);
         page_sizes_ = iommu.value.page_sizes;
         ranges_ = iommu.value.ranges;
@@ -243,113 +185,20 @@ class VfioBackend final : public Backend {
             ranges_ = without_reserved(device_directory(options.root, bdf) / "iommu_group/reserved_regions");
     }
 
-    ~VfioBackend() override {
-        close();
-        for (const Mapping& mapping : mappings_)
-            if (mapping.base != nullptr) system_.munmap(mapping.base, mapping.length);
-    }
+    ~VfioBackend() override { close(); }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "vfio"; }
-
-    [[nodiscard]] std::uint16_t config_size() const noexcept override {
-        return static_cast<std::uint16_t>(std::min<std::uint64_t>(regions_[VFIO_PCI_CONFIG_REGION_INDEX].size, 4096));
-    }
-
-    [[nodiscard]] std::uint32_t config_read(std::uint16_t offset, unsigned width) override {
-        return static_cast<std::uint32_t>(read_file(VFIO_PCI_CONFIG_REGION_INDEX, offset, width));
-    }
-
-    void config_write(std::uint16_t offset, unsigned width, std::uint32_t value) override {
-        write_file(VFIO_PCI_CONFIG_REGION_INDEX, offset, width, value);
-    }
-
-    [[nodiscard]] BarInfo bar_info(unsigned bar) const override { return bars_[bar]; }
-
-    [[nodiscard]] bool is_mappable(unsigned bar, std::uint64_t offset, std::uint64_t length) const noexcept override {
-        return std::any_of(areas_[bar].begin(), areas_[bar].end(), [&](const Area& area) {
-            return area.offset <= offset && offset - area.offset < area.length &&
-                   area.length - (offset - area.offset) >= length;
-        });
-    }
-
-    // The whole BAR gets its addresses at once, and each part that can be mapped is put there: pieces of one BAR lie as
-    // far from each other as in the device, and nothing is mapped twice.
-    [[nodiscard]] volatile void* map(unsigned bar, std::uint64_t offset, std::uint64_t /*length*/) override {
-        const std::lock_guard lock{mapping_mutex_};
-        Mapping& mapping = mappings_[bar];
-        if (mapping.base == nullptr) map_whole(bar, mapping);
-        return static_cast<std::byte*>(mapping.base) + offset;
-    }
-
-    // Through the mapping where there is one: the kernel's file splits 8-byte accesses, on most versions.
-    [[nodiscard]] std::uint64_t region_read(unsigned bar, std::uint64_t offset, unsigned width) override {
-        if (!is_mappable(bar, offset, width)) return read_file(bar, offset, width);
-        volatile void* at = map(bar, offset, width);
-        switch (width) {
-            case 1:
-                return load<std::uint8_t>(at);
-            case 2:
-                return load<std::uint16_t>(at);
-            case 4:
-                return load<std::uint32_t>(at);
-            default:
-                return load<std::uint64_t>(at);
-        }
-    }
-
-    void region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) override {
-        if (!is_mappable(bar, offset, width)) return write_file(bar, offset, width, value);
-        volatile void* at = map(bar, offset, width);
-        switch (width) {
-            case 1:
-                return store<std::uint8_t>(at, static_cast<std::uint8_t>(value));
-            case 2:
-                return store<std::uint16_t>(at, static_cast<std::uint16_t>(value));
-            case 4:
-                return store<std::uint32_t>(at, static_cast<std::uint32_t>(value));
-            default:
-                return store<std::uint64_t>(at, value);
-        }
-    }
-
-    [[nodiscard]] unsigned interrupt_capacity(InterruptMode mode) override { return vectors_[index_of(mode)]; }
-
-    void arm(InterruptMode mode, std::span<const int> event_fds) override {
-        const auto outcome = request(vfio::bytes_to_arm(index_of(mode), event_fds));
-        if (outcome.error == 0 && outcome.value == 0) return;
-        if (outcome.value > 0)
-            throw Error{Errc::interrupt_capacity, object() + " interrupts",
-                        fmt::format("{} {} vectors were asked for, the kernel could have {}", event_fds.size(),
-                                    to_string(mode), outcome.value),
-                        0, fmt::format("ask for no more than {}", outcome.value)};
-        if (outcome.error == ENOSPC)
-            throw Error{Errc::interrupt_capacity, object() + " interrupts",
-                        fmt::format("the kernel has not {} vectors left", event_fds.size()), outcome.error};
-        fail("VFIO_DEVICE_SET_IRQS", outcome.error);
-    }
-
-    void disarm(InterruptMode mode) override {
-        const auto outcome = request(vfio::bytes_to_disarm(index_of(mode)));
-        // EINVAL: not enabled any more, which is what is wanted.
-        if (outcome.error != 0 && outcome.error != EINVAL) fail("VFIO_DEVICE_SET_IRQS", outcome.error);
-    }
-
-    void trigger(InterruptMode mode, unsigned vector) override {
-        require(request(vfio::bytes_to_trigger(index_of(mode), vector)));
-    }
-    void mask_intx() override { require(request(vfio::bytes_to_mask(VFIO_PCI_INTX_IRQ_INDEX))); }
-    void unmask_intx() override { require(request(vfio::bytes_to_unmask(VFIO_PCI_INTX_IRQ_INDEX))); }
 
     [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return ranges_; }
     [[nodiscard]] std::uint64_t iova_page_sizes() override { return page_sizes_; }
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() override {
-        const auto info = vfio::get_iommu_info(system_, container());
+        const auto info = vfio::get_iommu_info(system(), container());
         if (!info) fail("VFIO_IOMMU_GET_INFO", info.error);
         return info.value.mappings_left;
     }
 
     void dma_map(Iova iova, std::span<std::byte> memory, DmaDirection direction) override {
-        const int error = vfio::map_dma(system_, container(), iova, memory, direction);
+        const int error = vfio::map_dma(system(), container(), iova, memory, direction);
         if (error == 0) {
             mapped_bytes_ += memory.size();
             return;
@@ -374,7 +223,7 @@ class VfioBackend final : public Backend {
     }
 
     void dma_unmap(Iova iova, std::uint64_t length) override {
-        const auto outcome = vfio::unmap_dma(system_, container(), iova, length);
+        const auto outcome = vfio::unmap_dma(system(), container(), iova, length);
         if (!outcome) fail("VFIO_IOMMU_UNMAP_DMA", outcome.error);
         mapped_bytes_ -= std::min<std::uint64_t>(outcome.value, mapped_bytes_);
         if (outcome.value != length)
@@ -383,38 +232,18 @@ class VfioBackend final : public Backend {
                                     to_integer(iova))};
     }
 
-    [[nodiscard]] bool can_reset() const noexcept override { return can_reset_; }
-
-    void reset() override {
-        if (const int error = vfio::reset_device(system_, device())) fail("VFIO_DEVICE_RESET", error);
-    }
-
   protected:
-    // The mappings hold the device open, so they go before its files: their addresses stay, and read all ones.
     void do_close() noexcept override {
-        for (Mapping& mapping : mappings_)
-            if (mapping.base != nullptr) cover_with_all_ones(mapping);
-        files_.device.close();
-        files_.group.close();
-        files_.container.close();
+        close_device();
+        group_.close();
+        container_.close();
     }
 
   private:
-    struct Mapping {
-        void* base = nullptr;
-        std::size_t length = 0;
-    };
-
-    [[nodiscard]] int device() const noexcept { return files_.device.get(); }
-    [[nodiscard]] int container() const noexcept { return files_.container.get(); }
-
-    [[noreturn]] void fail(std::string_view call, int error) const {
-        const bool gone = error == ENODEV || error == ENXIO || error == EIO;
-        throw Error{gone ? Errc::device_gone : Errc::system_error, object(), fmt::format("{} failed", call), error};
-    }
+    [[nodiscard]] int container() const noexcept { return container_.get(); }
 
     [[noreturn]] void throw_no_memory(std::uint64_t size) const {
-        const std::uint64_t limit = system_.memory_lock_limit();
+        const std::uint64_t limit = system().memory_lock_limit();
         if (limit == System::kUnlimited)
             throw Error{Errc::system_error, object() + " DMA",
                         fmt::format("the kernel is out of memory: it cannot pin {} beside the {} that are mapped",
@@ -434,149 +263,11 @@ class VfioBackend final : public Backend {
                     ENOMEM, fmt::format("raise it with `ulimit -l {}`, or grant CAP_IPC_LOCK", (wanted + 1023) / 1024)};
     }
 
-    vfio::Outcome<unsigned> request(std::vector<std::byte> bytes) { return vfio::set_irqs(system_, device(), bytes); }
-    void require(const vfio::Outcome<unsigned>& outcome) const {
-        if (!outcome) fail("VFIO_DEVICE_SET_IRQS", outcome.error);
-    }
-
-    [[nodiscard]] std::uint64_t read_file(unsigned region, std::uint64_t offset, unsigned width) {
-        std::uint64_t value = 0;
-        const auto length = system_.pread(device(), &value, width, regions_[region].offset + offset);
-        if (length != static_cast<ssize_t>(width)) throw_access(region, offset, length < 0 ? errno : 0, "read");
-        return value;
-    }
-
-    void write_file(unsigned region, std::uint64_t offset, unsigned width, std::uint64_t value) {
-        const auto length = system_.pwrite(device(), &value, width, regions_[region].offset + offset);
-        if (length != static_cast<ssize_t>(width)) throw_access(region, offset, length < 0 ? errno : 0, "write");
-    }
-
-    [[noreturn]] void throw_access(unsigned region, std::uint64_t offset, int error, std::string_view what) const {
-        const std::string where =
-            region == VFIO_PCI_CONFIG_REGION_INDEX ? "configuration space" : fmt::format("BAR{}", region);
-        throw Error{Errc::device_gone, object(), fmt::format("the {} at {:#x} of {} failed", what, offset, where),
-                    error, "see that the device is in its slot and its memory space is enabled"};
-    }
-
-    void load_region(unsigned region) {
-        auto info = vfio::get_region_info(system_, device(), region);
-        // A region that the device does not have is told by a size of 0, or by EINVAL.
-        if (!info && info.error != EINVAL) fail("VFIO_DEVICE_GET_REGION_INFO", info.error);
-        regions_[region] = std::move(info.value);
-        if (region >= kBarCount || !regions_[region].is_mappable) return;
-        if (regions_[region].has_sparse_areas)
-            areas_[region] = regions_[region].areas;
-        else
-            areas_[region] = {{.offset = 0, .length = regions_[region].size}};
-    }
-
-    void load_bar(unsigned bar) {
-        const std::uint64_t size = regions_[bar].size;
-        if (size == 0) return;
-        // Bits of a base address register (PCI Local Bus 3.0, 6.2.5.1).
-        const std::uint32_t bits = config_read(static_cast<std::uint16_t>(config::kBar0 + 4 * bar), 4);
-        const bool is_io = (bits & 1U) != 0;
-        bars_[bar] = {.size = size,
-                      .is_64bit = !is_io && (bits >> 1 & 3U) == 2,
-                      .is_prefetchable = !is_io && (bits & 8U) != 0,
-                      .is_io = is_io};
-    }
-
-    /// Kernels that do not say MSIX_MAPPABLE refuse to map what contains the MSI-X table: leaves its pages out.
-    void carve_out_msix_table() {
-        const auto capability = find_msix();
-        if (!capability) return;
-        const std::uint32_t entries = (config_read(*capability + 2, 2) & 0x7ffU) + 1;
-        const std::uint32_t place = config_read(*capability + 4, 4);
-        const unsigned bar = place & 7U;
-        if (bar >= kBarCount || regions_[bar].is_msix_mappable || regions_[bar].has_sparse_areas) return;
-        const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        const std::uint64_t first = (place & ~7U) / page * page;
-        const std::uint64_t end = ((place & ~7U) + std::uint64_t{entries} * 16 + page - 1) / page * page;
-        std::vector<Area> left;
-        for (const Area& area : areas_[bar]) {
-            const std::uint64_t area_end = area.offset + area.length;
-            if (area.offset < first) left.push_back({area.offset, std::min(first, area_end) - area.offset});
-            if (area_end > end) {
-                const std::uint64_t begin = std::max(end, area.offset);
-                left.push_back({begin, area_end - begin});
-            }
-        }
-        areas_[bar] = std::move(left);
-    }
-
-    [[nodiscard]] std::optional<std::uint16_t> find_msix() {
-        if ((config_read(config::kStatus, 2) & config::kStatusCapabilities) == 0) return std::nullopt;
-        std::uint32_t offset = config_read(config::kCapabilityPointer, 1) & 0xfcU;
-        for (int steps = 0; steps < 48 && offset >= 0x40; ++steps) {
-            const std::uint32_t header = config_read(static_cast<std::uint16_t>(offset), 2);
-            if ((header & 0xff) == capability::kMsix) return static_cast<std::uint16_t>(offset);
-            offset = header >> 8 & 0xfcU;
-        }
-        return std::nullopt;
-    }
-
-    void map_whole(unsigned bar, Mapping& mapping) {
-        const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        const auto rounded = [page](std::uint64_t length) { return (length + page - 1) / page * page; };
-        const std::uint64_t length = rounded(regions_[bar].size);
-        void* base = system_.mmap(nullptr, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (base == MAP_FAILED)
-            throw Error{Errc::system_error, fmt::format("{} BAR{}", object(), bar),
-                        fmt::format("no addresses for {}", bytes_text(length)), errno};
-        for (const Area& area : areas_[bar]) {
-            void* wanted = static_cast<std::byte*>(base) + area.offset;
-            void* at = system_.mmap(wanted, rounded(area.length), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                                    device(), regions_[bar].offset + area.offset);
-            if (at == MAP_FAILED) {
-                const int error = errno;
-                system_.munmap(base, length);
-                throw Error{Errc::not_mappable, fmt::format("{} BAR{}", object(), bar),
-                            fmt::format("the kernel does not map {:#x} bytes at {:#x}", area.length, area.offset),
-                            error};
-            }
-        }
-        // A child of fork() must not come between a device and the process that drives it.
-        ::madvise(base, length, MADV_DONTFORK);
-        mapping = {base, length};
-    }
-
-    /// Puts memory that reads all ones where the device was, so that a window that is still in use sees what a device
-    /// that is gone looks like. Stores go to pages that nobody else sees.
-    void cover_with_all_ones(Mapping& mapping) noexcept {
-        const File ones{system_, ::memfd_create("uiovfio-gone", MFD_CLOEXEC)};
-        const std::size_t chunk = std::min(mapping.length, kAllOnesBytes);
-        bool usable = ones.get() >= 0 && ::ftruncate(ones.get(), static_cast<off_t>(chunk)) == 0;
-        if (usable) {
-            void* fill = ::mmap(nullptr, chunk, PROT_READ | PROT_WRITE, MAP_SHARED, ones.get(), 0);
-            usable = fill != MAP_FAILED;
-            if (usable) {
-                std::memset(fill, 0xff, chunk);
-                ::munmap(fill, chunk);
-            }
-        }
-        for (std::size_t offset = 0; offset < mapping.length; offset += chunk) {
-            void* at = static_cast<std::byte*>(mapping.base) + offset;
-            const std::size_t length = std::min(chunk, mapping.length - offset);
-            if (usable &&
-                system_.mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones.get(), 0) != MAP_FAILED)
-                continue;
-            system_.mmap(at, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-        }
-    }
-
-    System& system_;
-    Files files_;
-    bool can_reset_ = false;
-    std::array<vfio::RegionInfo, VFIO_PCI_CONFIG_REGION_INDEX + 1> regions_;
-    std::array<BarInfo, kBarCount> bars_;
-    std::array<std::vector<Area>, kBarCount> areas_;  // what can be mapped
-    std::array<unsigned, VFIO_PCI_MSIX_IRQ_INDEX + 1> vectors_{};
+    File group_;
+    File container_;
     std::vector<IovaRange> ranges_;
     std::uint64_t page_sizes_ = 0;
     std::atomic<std::uint64_t> mapped_bytes_{0};
-    std::mutex mapping_mutex_;  // guards mappings_
-    std::array<Mapping, kBarCount> mappings_{};
 };
 
 }  // namespace

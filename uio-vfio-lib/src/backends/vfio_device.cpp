@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "backends/vfio_device.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "uiovfio/config_space.hpp"
+
+namespace uiovfio::detail {
+
+namespace {
+
+unsigned index_of(InterruptMode mode) noexcept {
+    switch (mode) {
+        case InterruptMode::intx:
+            return VFIO_PCI_INTX_IRQ_INDEX;
+        case InterruptMode::msi:
+            return VFIO_PCI_MSI_IRQ_INDEX;
+        case InterruptMode::msix:
+            return VFIO_PCI_MSIX_IRQ_INDEX;
+    }
+    return VFIO_PCI_INTX_IRQ_INDEX;
+}
+
+}  // namespace
+
+VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file)
+    : Backend{bdf}, system_{system}, device_{std::move(file)}, mappings_{MappedRegion{system}, MappedRegion{system},
+                                                                         MappedRegion{system}, MappedRegion{system},
+                                                                         MappedRegion{system}, MappedRegion{system}} {
+    const auto info = vfio::get_device_info(system_, device());
+    if (!info) fail("VFIO_DEVICE_GET_INFO", info.error);
+    if (!info.value.is_pci || info.value.regions <= VFIO_PCI_CONFIG_REGION_INDEX)
+        throw Error{Errc::unsupported, object(), "this VFIO device is no PCI function"};
+    can_reset_ = info.value.can_reset;
+    for (unsigned region = 0; region <= VFIO_PCI_CONFIG_REGION_INDEX; ++region) load_region(region);
+    for (unsigned bar = 0; bar < kBarCount; ++bar) load_bar(bar);
+    for (const InterruptMode mode : {InterruptMode::intx, InterruptMode::msi, InterruptMode::msix}) {
+        const unsigned index = index_of(mode);
+        if (index >= info.value.interrupt_indices) continue;
+        const auto count = vfio::get_interrupt_count(system_, device(), index);
+        if (!count) fail("VFIO_DEVICE_GET_IRQ_INFO", count.error);
+        vectors_[index] = count.value;
+    }
+}
+
+void VfioDevice::close_device() noexcept {
+    for (MappedRegion& mapping : mappings_) mapping.cover_with_all_ones();
+    device_.close();
+}
+
+std::uint16_t VfioDevice::config_size() const noexcept {
+    return static_cast<std::uint16_t>(std::min<std::uint64_t>(regions_[VFIO_PCI_CONFIG_REGION_INDEX].size, 4096));
+}
+
+std::uint32_t VfioDevice::config_read(std::uint16_t offset, unsigned width) {
+    return static_cast<std::uint32_t>(read_file(VFIO_PCI_CONFIG_REGION_INDEX, offset, width));
+}
+
+void VfioDevice::config_write(std::uint16_t offset, unsigned width, std::uint32_t value) {
+    write_file(VFIO_PCI_CONFIG_REGION_INDEX, offset, width, value);
+}
+
+volatile void* VfioDevice::map(unsigned bar, std::uint64_t offset, std::uint64_t /*length*/) {
+    return mappings_[bar].map(device(), regions_[bar].offset) + offset;
+}
+
+// Through the mapping where there is one: the kernel's file splits 8-byte accesses, on most versions.
+std::uint64_t VfioDevice::region_read(unsigned bar, std::uint64_t offset, unsigned width) {
+    if (!is_mappable(bar, offset, width)) return read_file(bar, offset, width);
+    return load_width(map(bar, offset, width), width);
+}
+
+void VfioDevice::region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) {
+    if (!is_mappable(bar, offset, width)) return write_file(bar, offset, width, value);
+    store_width(map(bar, offset, width), width, value);
+}
+
+unsigned VfioDevice::interrupt_capacity(InterruptMode mode) { return vectors_[index_of(mode)]; }
+
+void VfioDevice::arm(InterruptMode mode, std::span<const int> event_fds) {
+    const auto outcome = request(vfio::bytes_to_arm(index_of(mode), event_fds));
+    if (outcome.error == 0 && outcome.value == 0) return;
+    if (outcome.value > 0)
+        throw Error{Errc::interrupt_capacity, object() + " interrupts",
+                    fmt::format("{} {} vectors were asked for, the kernel could have {}", event_fds.size(),
+                                to_string(mode), outcome.value),
+                    0, fmt::format("ask for no more than {}", outcome.value)};
+    if (outcome.error == ENOSPC)
+        throw Error{Errc::interrupt_capacity, object() + " interrupts",
+                    fmt::format("the kernel has not {} vectors left", event_fds.size()), outcome.error};
+    fail("VFIO_DEVICE_SET_IRQS", outcome.error);
+}
+
+void VfioDevice::disarm(InterruptMode mode) {
+    const auto outcome = request(vfio::bytes_to_disarm(index_of(mode)));
+    // EINVAL: not enabled any more, which is what is wanted.
+    if (outcome.error != 0 && outcome.error != EINVAL) fail("VFIO_DEVICE_SET_IRQS", outcome.error);
+}
+
+void VfioDevice::trigger(InterruptMode mode, unsigned vector) {
+    require(request(vfio::bytes_to_trigger(index_of(mode), vector)));
+}
+void VfioDevice::mask_intx() { require(request(vfio::bytes_to_mask(VFIO_PCI_INTX_IRQ_INDEX))); }
+
+void VfioDevice::unmask_intx() { require(request(vfio::bytes_to_unmask(VFIO_PCI_INTX_IRQ_INDEX))); }
+
+void VfioDevice::reset() {
+    if (const int error = vfio::reset_device(system_, device())) fail("VFIO_DEVICE_RESET", error);
+}
+
+void VfioDevice::fail(std::string_view call, int error) const {
+    const bool gone = error == ENODEV || error == ENXIO || error == EIO;
+    throw Error{gone ? Errc::device_gone : Errc::system_error, object(), fmt::format("{} failed", call), error};
+}
+
+vfio::Outcome<unsigned> VfioDevice::request(std::vector<std::byte> bytes) {
+    return vfio::set_irqs(system_, device(), bytes);
+}
+
+void VfioDevice::require(const vfio::Outcome<unsigned>& outcome) const {
+    if (!outcome) fail("VFIO_DEVICE_SET_IRQS", outcome.error);
+}
+
+std::uint64_t VfioDevice::read_file(unsigned region, std::uint64_t offset, unsigned width) {
+    std::uint64_t value = 0;
+    const auto length = system_.pread(device(), &value, width, regions_[region].offset + offset);
+    if (length != static_cast<ssize_t>(width)) throw_access(region, offset, length < 0 ? errno : 0, "read");
+    return value;
+}
+
+void VfioDevice::write_file(unsigned region, std::uint64_t offset, unsigned width, std::uint64_t value) {
+    const auto length = system_.pwrite(device(), &value, width, regions_[region].offset + offset);
+    if (length != static_cast<ssize_t>(width)) throw_access(region, offset, length < 0 ? errno : 0, "write");
+}
+
+void VfioDevice::throw_access(unsigned region, std::uint64_t offset, int error, std::string_view what) const {
+    const std::string where =
+        region == VFIO_PCI_CONFIG_REGION_INDEX ? "configuration space" : fmt::format("BAR{}", region);
+    throw Error{Errc::device_gone, object(), fmt::format("the {} at {:#x} of {} failed", what, offset, where), error,
+                "see that the device is in its slot and its memory space is enabled"};
+}
+
+void VfioDevice::load_region(unsigned region) {
+    auto info = vfio::get_region_info(system_, device(), region);
+    // A region that the device does not have is told by a size of 0, or by EINVAL.
+    if (!info && info.error != EINVAL) fail("VFIO_DEVICE_GET_REGION_INFO", info.error);
+    regions_[region] = std::move(info.value);
+}
+
+void VfioDevice::load_bar(unsigned bar) {
+    const std::uint64_t size = regions_[bar].size;
+    if (size == 0) return;
+    // Bits of a base address register (PCI Local Bus 3.0, 6.2.5.1).
+    const std::uint32_t bits = config_read(static_cast<std::uint16_t>(config::kBar0 + 4 * bar), 4);
+    const bool is_io = (bits & 1U) != 0;
+    bars_[bar] = {.size = size,
+                  .is_64bit = !is_io && (bits >> 1 & 3U) == 2,
+                  .is_prefetchable = !is_io && (bits & 8U) != 0,
+                  .is_io = is_io};
+    mappings_[bar].describe(fmt::format("{} BAR{}", object(), bar), size, mappable_areas(bar));
+}
+
+std::vector<Area> VfioDevice::mappable_areas(unsigned bar) {
+    const vfio::RegionInfo& region = regions_[bar];
+    if (!region.is_mappable) return {};
+    if (region.has_sparse_areas) return region.areas;
+    const Area whole{.offset = 0, .length = region.size};
+    if (region.is_msix_mappable) return {whole};
+    // Kernels that do not say MSIX_MAPPABLE refuse to map what contains the MSI-X table: its pages are left out.
+    const auto capability = find_msix();
+    if (!capability) return {whole};
+    const std::uint32_t entries = (config_read(*capability + 2, 2) & 0x7ffU) + 1;
+    const std::uint32_t place = config_read(*capability + 4, 4);
+    if ((place & 7U) != bar) return {whole};
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    const std::uint64_t first = (place & ~7U) / page * page;
+    const std::uint64_t end = ((place & ~7U) + std::uint64_t{entries} * 16 + page - 1) / page * page;
+    std::vector<Area> left;
+    if (first > 0) left.push_back({0, std::min(first, region.size)});
+    if (end < region.size) left.push_back({end, region.size - end});
+    return left;
+}
+
+std::optional<std::uint16_t> VfioDevice::find_msix() {
+    if ((config_read(config::kStatus, 2) & config::kStatusCapabilities) == 0) return std::nullopt;
+    std::uint32_t offset = config_read(config::kCapabilityPointer, 1) & 0xfcU;
+    for (int steps = 0; steps < 48 && offset >= 0x40; ++steps) {
+        const std::uint32_t header = config_read(static_cast<std::uint16_t>(offset), 2);
+        if ((header & 0xff) == capability::kMsix) return static_cast<std::uint16_t>(offset);
+        offset = header >> 8 & 0xfcU;
+    }
+    return std::nullopt;
+}
+
+}  // namespace uiovfio::detail

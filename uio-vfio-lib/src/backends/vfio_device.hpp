@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What every VFIO device file does, however it was opened: regions, configuration space, interrupts, reset. Knows no
+/// IOMMU: the backends that are made of it add that.
+
+#include <linux/vfio.h>
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "backend.hpp"
+#include "backends/file.hpp"
+#include "backends/mapped_region.hpp"
+#include "vfio_calls.hpp"
+
+namespace uiovfio::detail {
+
+class VfioDevice : public Backend {
+  public:
+    [[nodiscard]] std::uint16_t config_size() const noexcept override;
+    [[nodiscard]] std::uint32_t config_read(std::uint16_t offset, unsigned width) override;
+    void config_write(std::uint16_t offset, unsigned width, std::uint32_t value) override;
+
+    [[nodiscard]] BarInfo bar_info(unsigned bar) const override { return bars_[bar]; }
+    [[nodiscard]] bool is_mappable(unsigned bar, std::uint64_t offset, std::uint64_t length) const noexcept override {
+        return mappings_[bar].is_mappable(offset, length);
+    }
+    [[nodiscard]] volatile void* map(unsigned bar, std::uint64_t offset, std::uint64_t length) override;
+    [[nodiscard]] std::uint64_t region_read(unsigned bar, std::uint64_t offset, unsigned width) override;
+    void region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) override;
+
+    [[nodiscard]] unsigned interrupt_capacity(InterruptMode mode) override;
+    void arm(InterruptMode mode, std::span<const int> event_fds) override;
+    void disarm(InterruptMode mode) override;
+    void trigger(InterruptMode mode, unsigned vector) override;
+    void mask_intx() override;
+    void unmask_intx() override;
+
+    [[nodiscard]] bool can_reset() const noexcept override { return can_reset_; }
+    void reset() override;
+
+  protected:
+    /// Takes the open device file, and asks it everything. Throws unsupported, device_gone, system_error.
+    VfioDevice(const Bdf& bdf, System& system, File device);
+
+    /// The first part of do_close(): the mappings hold the device open, so they go before its file; their addresses
+    /// stay, and read all ones.
+    void close_device() noexcept;
+
+    [[nodiscard]] System& system() const noexcept { return system_; }
+    [[nodiscard]] int device() const noexcept { return device_.get(); }
+    [[noreturn]] void fail(std::string_view call, int error) const;
+
+  private:
+    vfio::Outcome<unsigned> request(std::vector<std::byte> bytes);
+    void require(const vfio::Outcome<unsigned>& outcome) const;
+    [[nodiscard]] std::uint64_t read_file(unsigned region, std::uint64_t offset, unsigned width);
+    void write_file(unsigned region, std::uint64_t offset, unsigned width, std::uint64_t value);
+    [[noreturn]] void throw_access(unsigned region, std::uint64_t offset, int error, std::string_view what) const;
+    void load_region(unsigned region);
+    void load_bar(unsigned bar);
+    [[nodiscard]] std::vector<Area> mappable_areas(unsigned bar);
+    [[nodiscard]] std::optional<std::uint16_t> find_msix();
+
+    System& system_;
+    File device_;
+    bool can_reset_ = false;
+    std::array<vfio::RegionInfo, VFIO_PCI_CONFIG_REGION_INDEX + 1> regions_;
+    std::array<BarInfo, kBarCount> bars_;
+    std::array<MappedRegion, kBarCount> mappings_;
+    std::array<unsigned, VFIO_PCI_MSIX_IRQ_INDEX + 1> vectors_{};
+};
+
+}  // namespace uiovfio::detail
