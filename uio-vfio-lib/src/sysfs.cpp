@@ -17,6 +17,7 @@
 
 #include "file_descriptor.hpp"
 #include "guarded.hpp"
+#include "reserved_regions.hpp"
 #include "sysfs_files.hpp"
 
 namespace uiovfio {
@@ -213,7 +214,11 @@ PciFunction describe(const Bdf& bdf, const SysfsRoot& root) {
     const auto override_text = detail::read_text(directory / "driver_override").value_or("");
     if (override_text != "(null)") function.driver_override = override_text;
     function.iommu_group = parse_number<unsigned>(detail::link_name(directory / "iommu_group"), 10);
-    if (function.iommu_group) function.group_members = members_of(directory / "iommu_group");
+    if (function.iommu_group) {
+        function.group_members = members_of(directory / "iommu_group");
+        function.reserved_regions =
+            detail::parse_reserved_regions(detail::read_text(directory / "iommu_group/reserved_regions").value_or(""));
+    }
     const auto node = parse_number<int>(detail::read_text(directory / "numa_node").value_or(""), 10);
     if (node && *node >= 0) function.numa_node = node;
     function.resources = resources_of(directory);

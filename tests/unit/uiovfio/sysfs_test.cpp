@@ -51,6 +51,8 @@ TEST_F(Sysfs, DescribesAFunction) {
     tree.set_driver(kDevice, "vfio-pci");
     tree.set_group(kDevice, 12);
     fs::create_directory_symlink(tree.device(kOther), tree.root.sys / "kernel/iommu_groups/12/devices" / kOther);
+    test::FakeTree::put(tree.root.sys / "kernel/iommu_groups/12/reserved_regions",
+                        "0x00000000fee00000 0x00000000feefffff msi\n");
     const auto function = describe(kBdf, tree.root);
     EXPECT_EQ(function.bdf, kBdf);
     EXPECT_EQ(function.vendor, 0x1af4);
@@ -63,6 +65,7 @@ TEST_F(Sysfs, DescribesAFunction) {
     EXPECT_EQ(function.driver_override, "");
     EXPECT_EQ(function.iommu_group, 12u);
     EXPECT_THAT(function.group_members, ElementsAre(kBdf, Bdf{0, 1, 0, 1}));
+    EXPECT_THAT(function.reserved_regions, ElementsAre(ReservedRegion{Iova{0xfee00000}, Iova{0xfeefffff}, "msi"}));
     EXPECT_EQ(function.numa_node, std::nullopt);
     EXPECT_FALSE(function.is_bridge);
     ASSERT_EQ(function.resources.size(), 3u);
@@ -83,6 +86,7 @@ TEST_F(Sysfs, DescribesAFunctionThatHasLittle) {
     EXPECT_EQ(function.driver_override, "vfio-pci");
     EXPECT_EQ(function.iommu_group, std::nullopt);
     EXPECT_TRUE(function.group_members.empty());
+    EXPECT_TRUE(function.reserved_regions.empty());
     EXPECT_TRUE(function.is_bridge);
 }
 

@@ -357,6 +357,7 @@ TEST_F(Vfio, TakesTheRangesFromSysfsWhereTheKernelDoesNotTell) {
     kernel.tells_ranges = false;
     test::FakeTree::put(tree.device(kDevice) / "iommu_group/reserved_regions",
                         "0x0000000000001000 0x0000000000001fff direct\n"
+                        "0x00000000000e0000 0x00000000000fffff direct-relaxable\n"
                         "0x00000000fee00000 0x00000000feefffff msi\n"
                         "0x000000fd00000000 0x000000ffffffffff reserved\n");
     const Device device = open();

@@ -14,6 +14,7 @@
 
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/error.hpp"
+#include "uiovfio/iova.hpp"
 
 namespace uiovfio {
 
@@ -34,6 +35,22 @@ struct PciResource {
     bool is_prefetchable = false;
 };
 
+/// Bus addresses that the platform keeps for itself, as the kernel tells it of an IOMMU group: what a device does there
+/// never reaches memory that was mapped for it.
+struct ReservedRegion {
+    Iova first{};
+    Iova last{};  ///< included
+    /// Why, in the kernel's word: "msi" (a write there is an interrupt), "direct" (the firmware uses it with the
+    /// device, and it must stay mapped one to one), "direct-relaxable" (as direct, but a driver of its own may have
+    /// it), "reserved" (for another reason).
+    std::string type;
+
+    /// Whether the kernel lets userspace map there all the same: direct-relaxable.
+    [[nodiscard]] bool is_mappable() const noexcept { return type == "direct-relaxable"; }
+
+    friend bool operator==(const ReservedRegion&, const ReservedRegion&) = default;
+};
+
 /// A PCI function. Empty strings and optionals stand for what it does not have.
 struct PciFunction {
     Bdf bdf;
@@ -46,7 +63,8 @@ struct PciFunction {
     std::string driver;           ///< name of the kernel driver that has it, or empty
     std::string driver_override;  ///< the only driver that may take it, or empty
     std::optional<unsigned> iommu_group;
-    std::vector<Bdf> group_members;  ///< all functions of the group, itself included, in order
+    std::vector<Bdf> group_members;                ///< all functions of the group, itself included, in order
+    std::vector<ReservedRegion> reserved_regions;  ///< of the group, in order
     std::optional<int> numa_node;
     std::vector<PciResource> resources;  ///< BARs 0 to 5 that exist
     bool is_bridge = false;

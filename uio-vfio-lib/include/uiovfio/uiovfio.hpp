@@ -12,6 +12,7 @@
 #include "uiovfio/dma.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
+#include "uiovfio/iova.hpp"
 #include "uiovfio/mmio.hpp"
 #include "uiovfio/register.hpp"
 #include "uiovfio/sysfs.hpp"

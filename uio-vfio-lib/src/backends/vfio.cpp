@@ -8,10 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <sstream>
 
 #include "backends/vfio_device.hpp"
-#include "sysfs_files.hpp"
+#include "reserved_regions.hpp"
 #include "text.hpp"
 #include "vfio_calls.hpp"
 
@@ -24,7 +23,6 @@ constexpr unsigned kBusyPauseMilliseconds = 20;
 // Addresses that no kernel of a machine with an IOMMU refuses, for kernels that do not tell what they can map.
 constexpr std::uint64_t kSmallestAperture = std::uint64_t{1} << 39;
 
-constexpr std::size_t kAllOnesBytes = std::size_t{2} << 20;
 /// The open files of a device: from the widest to the narrowest, so that they close the other way round.
 struct Files {
     File container;
@@ -146,31 +144,6 @@ class Opening {
     std::string object_;
 };
 
-/// `ranges` without the regions of the group's file reserved_regions ("0xFIRST 0xLAST TYPE" a line).
-std::vector<IovaRange> without_reserved(const std::filesystem::path& file) {
-    std::vector<IovaRange> ranges{{Iova{0}, Iova{kSmallestAperture - 1}}};
-    std::istringstream lines{read_text(file).value_or("")};
-    std::string first_text;
-    std::string last_text;
-    std::string type;
-    while (lines >> first_text >> last_text >> type) {
-        const std::uint64_t first = std::strtoull(first_text.c_str(), nullptr, 16);
-        const std::uint64_t last = std::strtoull(last_text.c_str(), nullptr, 16);
-        std::vector<IovaRange> left;
-        for (const IovaRange& range : ranges) {
-            const std::uint64_t begin = to_integer(range.first);
-            const std::uint64_t end = to_integer(range.last);
-            if (last < begin || first > end) {
-                left.push_back(range);
-                continue;
-            }
-            if (begin < first) left.push_back({range.first, Iova{first - 1}});
-            if (last < end) left.push_back({Iova{last + 1}, range.last});
-        }
-        ranges = std::move(left);
-    }
-    return ranges;
-}
 class VfioBackend final : public VfioDevice {
   public:
     VfioBackend(const Bdf& bdf, const OpenOptions& options, System& system, Files files)
@@ -182,7 +155,8 @@ class VfioBackend final : public VfioDevice {
         page_sizes_ = iommu.value.page_sizes;
         ranges_ = iommu.value.ranges;
         if (ranges_.empty())
-            ranges_ = without_reserved(device_directory(options.root, bdf) / "iommu_group/reserved_regions");
+            ranges_ =
+                without_reserved({Iova{0}, Iova{kSmallestAperture - 1}}, describe(bdf, options.root).reserved_regions);
     }
 
     ~VfioBackend() override { close(); }

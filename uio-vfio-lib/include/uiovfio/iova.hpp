@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Bus addresses.
+
+#include <cstdint>
+
+namespace uiovfio {
+
+/// A bus address, as the device uses it. Not an integer, so that it is not mistaken for an offset or a pointer.
+enum class Iova : std::uint64_t {};
+
+constexpr std::uint64_t to_integer(Iova iova) noexcept { return static_cast<std::uint64_t>(iova); }
+constexpr Iova operator+(Iova iova, std::uint64_t offset) noexcept { return Iova{to_integer(iova) + offset}; }
+constexpr std::uint64_t operator-(Iova left, Iova right) noexcept { return to_integer(left) - to_integer(right); }
+
+/// Bus addresses from first to last, both included: a range may end at the very top.
+struct IovaRange {
+    Iova first{};
+    Iova last{};
+
+    friend bool operator==(const IovaRange&, const IovaRange&) = default;
+};
+
+}  // namespace uiovfio
