@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "uiovfio/backends.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/device.hpp"
 #include "uiovfio/dma.hpp"
@@ -47,7 +48,8 @@ class Backend {
     Backend(const Backend&) = delete;
     Backend& operator=(const Backend&) = delete;
 
-    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    [[nodiscard]] virtual const BackendTraits& traits() const noexcept = 0;
+    [[nodiscard]] std::string_view name() const noexcept { return traits().name; }
     /// The device's name in error messages.
     [[nodiscard]] const std::string& object() const noexcept { return object_; }
 
@@ -56,6 +58,9 @@ class Backend {
     void require_open() const {
         if (!is_open()) throw Error{Errc::closed, object_, "the device was closed"};
     }
+    /// Throws Errc::unsupported for what this backend cannot do, whatever the device: the caller of a function below
+    /// that belongs to a feature has asked this first.
+    void require(Feature feature) const;
     /// Ends all use of the device: interrupts, mappings, windows. Once.
     void close() noexcept {
         if (open_.exchange(false, std::memory_order_acq_rel)) do_close();
@@ -84,12 +89,15 @@ class Backend {
     virtual void mask_intx() = 0;
     virtual void unmask_intx() = 0;
 
-    // DMA; addresses and lengths are multiples of the smallest page.
+    // DMA; addresses and lengths are multiples of the smallest page. Devices of one IOMMU group share their bus
+    // addresses, so who is where is known below this line only.
     [[nodiscard]] virtual std::vector<IovaRange> iova_ranges() = 0;
     [[nodiscard]] virtual std::uint64_t iova_page_sizes() = 0;
     [[nodiscard]] virtual std::optional<std::uint64_t> mappings_left() = 0;
-    virtual void dma_map(Iova iova, std::span<std::byte> memory, DmaDirection direction) = 0;
-    /// Throws short_unmap when less than `length` was mapped there.
+    /// At `wanted`, or where the backend chooses: never at 0. Gives where.
+    virtual Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) = 0;
+    /// What dma_map() mapped. Throws short_unmap when less than `length` was mapped there; the addresses are free
+    /// afterwards only if it does not throw.
     virtual void dma_unmap(Iova iova, std::uint64_t length) = 0;
 
     [[nodiscard]] virtual bool can_reset() const noexcept = 0;
@@ -98,14 +106,17 @@ class Backend {
 
   protected:
     virtual void do_close() noexcept = 0;
+    /// Why it cannot do that, as the end of a sentence; empty where the name says it all.
+    [[nodiscard]] virtual std::string_view why_not(Feature /*feature*/) const noexcept { return {}; }
 
   private:
     std::string object_;
     std::atomic<bool> open_{true};
 };
 
-/// Opens the function through /dev/vfio.
+/// Each opens the function through the backend of that name, or throws what is in the way.
 std::shared_ptr<Backend> open_vfio(const Bdf& bdf, const OpenOptions& options);
+std::shared_ptr<Backend> open_sim(const Bdf& bdf, const OpenOptions& options);
 
 }  // namespace uiovfio::detail
 

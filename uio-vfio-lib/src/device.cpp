@@ -8,9 +8,10 @@
 #include <utility>
 
 #include "backend.hpp"
+#include "backend_list.hpp"
 #include "dma_state.hpp"
 #include "guarded.hpp"
-#include "uiovfio/sim.hpp"
+#include "obstacles.hpp"
 
 namespace uiovfio {
 
@@ -42,15 +43,22 @@ struct DeviceState {
 
 namespace {
 
-constexpr std::string_view kVfio = "vfio";
-constexpr std::string_view kSim = "sim";
-constexpr std::array kBackends{kVfio, kSim};
-
 constexpr std::uint16_t kKeptOverReset = config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster;
 
-}  // namespace
+using Open = std::shared_ptr<detail::Backend> (*)(const Bdf&, const OpenOptions&);
 
-std::span<const std::string_view> backends() noexcept { return kBackends; }
+struct Opener {
+    std::string_view backend;
+    Open open;
+};
+
+constexpr std::array kOpeners{
+    Opener{"vfio", detail::open_vfio},
+    Opener{"sim", detail::open_sim},
+};
+static_assert(kOpeners.size() == detail::kBackends.size());
+
+}  // namespace
 
 Device::Device() noexcept = default;
 Device::Device(Device&& other) noexcept = default;
@@ -65,10 +73,11 @@ Device::~Device() { close(); }
 Device::Device(std::shared_ptr<detail::DeviceState> state) noexcept : state_{std::move(state)} {}
 
 Device Device::open(const Bdf& bdf, const OpenOptions& options) {
-    if (options.backend == kSim) return open_sim({.bdf = bdf, .bus_master = options.bus_master});
-    if (options.backend != kVfio && options.backend != "auto")
-        throw Error{Errc::unknown_backend, fmt::format("\"{}\"", options.backend)};
-    return Device{make_state(bdf, detail::open_vfio(bdf, options), options.bus_master)};
+    std::string_view name = options.backend;
+    if (name == "auto") name = detail::automatic_backend(describe(bdf, options.root), options.root).name;
+    for (const Opener& opener : kOpeners)
+        if (opener.backend == name) return Device{make_state(bdf, opener.open(bdf, options), options.bus_master)};
+    throw Error{Errc::unknown_backend, fmt::format("\"{}\"", name)};
 }
 
 Device Device::open(const Bdf& bdf, const OpenOptions& options, std::error_code& ec) noexcept {
@@ -112,6 +121,8 @@ const Bdf& Device::bdf() const noexcept {
 
 std::string_view Device::backend() const noexcept { return state_ ? state_->backend->name() : std::string_view{}; }
 
+bool Device::can(Feature feature) const noexcept { return state_ && state_->backend->traits().can(feature); }
+
 const detail::DeviceState& Device::state() const {
     if (!state_) throw Error{Errc::closed, "device", "no device is open here"};
     return *state_;
@@ -144,6 +155,7 @@ bool Device::can_reset() const noexcept { return is_open() && state_->backend->c
 void Device::reset() {
     const auto& all = state();
     all.backend->require_open();
+    all.backend->require(Feature::reset);
     if (!all.backend->can_reset())
         throw Error{Errc::unsupported, all.backend->object(), "the device cannot be reset by itself", 0,
                     "reset the whole slot, or take the device's power away"};

@@ -65,47 +65,24 @@ Memory ordinary_memory(std::size_t size) {
 namespace detail {
 
 DmaState::DmaState(std::shared_ptr<Backend> backend)
-    : backend_{std::move(backend)},
-      granule_{backend_->iova_page_sizes() & (~backend_->iova_page_sizes() + 1)},
-      allocator_{backend_->iova_ranges(), granule_} {}
+    : backend_{std::move(backend)}, granule_{backend_->iova_page_sizes() & (~backend_->iova_page_sizes() + 1)} {}
+
+Backend& DmaState::usable() const {
+    backend_->require_open();
+    backend_->require(Feature::dma);
+    return *backend_;
+}
 
 Iova DmaState::map(std::span<std::byte> memory, const MapOptions& options) {
-    backend_->require_open();
-    if (memory.empty()) throw Error{Errc::invalid_argument, backend_->object() + " DMA", "no memory to map"};
+    Backend& backend = usable();
+    if (memory.empty()) throw Error{Errc::invalid_argument, backend.object() + " DMA", "no memory to map"};
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     const std::uint64_t wanted = options.iova ? to_integer(*options.iova) : 0;
     if ((address | memory.size() | wanted) % granule_ != 0)
-        throw Error{Errc::misaligned, backend_->object() + " DMA",
+        throw Error{Errc::misaligned, backend.object() + " DMA",
                     fmt::format("{:#x} bytes at {:#x}, bus address {:#x}", memory.size(), address, wanted), 0,
                     fmt::format("make them multiples of the IOMMU's page, {}", bytes_text(granule_))};
-
-    const std::lock_guard lock{mutex_};
-    Iova iova{};
-    if (options.iova) {
-        const auto outcome = allocator_.reserve(*options.iova, memory.size());
-        if (outcome == IovaAllocator::Reservation::outside)
-            throw Error{
-                Errc::iova_out_of_aperture, backend_->object() + " DMA",
-                fmt::format("bus addresses {:#x} to {:#x} cannot be mapped", wanted, wanted + (memory.size() - 1))};
-        if (outcome == IovaAllocator::Reservation::overlap)
-            throw Error{Errc::mapping_overlap, backend_->object() + " DMA",
-                        fmt::format("bus addresses {:#x} to {:#x} are in use", wanted, wanted + (memory.size() - 1))};
-        iova = *options.iova;
-    } else {
-        const std::uint64_t alignment = memory.size() >= kHugePage ? kHugePage : granule_;
-        auto chosen = allocator_.allocate(memory.size(), alignment);
-        if (!chosen) chosen = allocator_.allocate(memory.size(), granule_);
-        if (!chosen)
-            throw Error{Errc::iova_exhausted, backend_->object() + " DMA",
-                        fmt::format("no free bus addresses for {}", bytes_text(memory.size()))};
-        iova = *chosen;
-    }
-    try {
-        backend_->dma_map(iova, memory, options.direction);
-    } catch (...) {
-        allocator_.release(iova, memory.size());
-        throw;
-    }
+    const Iova iova = backend.dma_map(options.iova, memory, options.direction);
     // Best effort: a child that inherits the pages would make the next write of the parent move them away from the
     // device. It fails for memory that cannot be forked anyway.
     ::madvise(memory.data(), memory.size(), MADV_DONTFORK);
@@ -114,9 +91,7 @@ Iova DmaState::map(std::span<std::byte> memory, const MapOptions& options) {
 
 void DmaState::unmap(Iova iova, std::uint64_t length) {
     const std::lock_guard lock{mutex_};
-    if (closed_) return;
-    backend_->dma_unmap(iova, length);
-    allocator_.release(iova, length);
+    if (!closed_) backend_->dma_unmap(iova, length);
 }
 
 void DmaState::close() noexcept {
@@ -205,19 +180,13 @@ void DmaBuffer::unmap(std::error_code& ec) noexcept {
 DmaSpace::DmaSpace(std::shared_ptr<detail::DmaState> state) noexcept : state_{std::move(state)} {}
 DmaSpace::~DmaSpace() = default;
 
-std::vector<IovaRange> DmaSpace::ranges() const {
-    state_->backend().require_open();
-    return state_->ranges();
-}
+std::vector<IovaRange> DmaSpace::ranges() const { return state_->usable().iova_ranges(); }
 
 std::vector<IovaRange> DmaSpace::ranges(std::error_code& ec) const noexcept {
     return detail::guarded(ec, [&] { return ranges(); });
 }
 
-std::uint64_t DmaSpace::page_sizes() const {
-    state_->backend().require_open();
-    return state_->backend().iova_page_sizes();
-}
+std::uint64_t DmaSpace::page_sizes() const { return state_->usable().iova_page_sizes(); }
 
 std::uint64_t DmaSpace::page_sizes(std::error_code& ec) const noexcept {
     return detail::guarded(ec, [&] { return page_sizes(); });
@@ -225,10 +194,7 @@ std::uint64_t DmaSpace::page_sizes(std::error_code& ec) const noexcept {
 
 std::size_t DmaSpace::granule() const noexcept { return state_->granule(); }
 
-std::optional<std::uint64_t> DmaSpace::mappings_left() const {
-    state_->backend().require_open();
-    return state_->backend().mappings_left();
-}
+std::optional<std::uint64_t> DmaSpace::mappings_left() const { return state_->usable().mappings_left(); }
 
 std::optional<std::uint64_t> DmaSpace::mappings_left(std::error_code& ec) const noexcept {
     return detail::guarded(ec, [&] { return mappings_left(); });
@@ -243,7 +209,7 @@ DmaMapping DmaSpace::map(std::span<std::byte> memory, const MapOptions& options,
 }
 
 DmaBuffer DmaSpace::allocate(std::size_t size, const AllocateOptions& options) {
-    state_->backend().require_open();
+    [[maybe_unused]] const auto& backend = state_->usable();
     if (size == 0) throw Error{Errc::invalid_argument, "DMA buffer", "a size of 0"};
     if (size > std::numeric_limits<std::size_t>::max() / 2)
         throw Error{Errc::iova_exhausted, "DMA buffer", fmt::format("{:#x} bytes", size)};

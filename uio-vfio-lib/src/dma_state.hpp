@@ -2,14 +2,13 @@
 #pragma once
 
 /// \file
-/// What DmaSpace and the mappings made of it share: the backend and the record of bus addresses in use.
+/// What DmaSpace and the mappings made of it share.
 
 #include <memory>
 #include <mutex>
 #include <span>
 
 #include "backend.hpp"
-#include "iova_allocator.hpp"
 #include "uiovfio/dma.hpp"
 
 namespace uiovfio::detail {
@@ -20,20 +19,20 @@ class DmaState {
 
     [[nodiscard]] Backend& backend() const noexcept { return *backend_; }
     [[nodiscard]] std::uint64_t granule() const noexcept { return granule_; }
-    [[nodiscard]] std::vector<IovaRange> ranges() const { return allocator_.ranges(); }
+    /// The backend, open and able to map. Throws closed, unsupported.
+    [[nodiscard]] Backend& usable() const;
 
-    /// Chooses or takes the bus address, and has the kernel map it. Throws.
+    /// Checks what no kernel could map, and has the backend map the rest. Throws.
     Iova map(std::span<std::byte> memory, const MapOptions& options);
     /// Throws; the bus addresses are free afterwards only if the kernel unmapped them.
     void unmap(Iova iova, std::uint64_t length);
-    /// From here on there is nothing to unmap: the kernel does it when the container is closed.
+    /// From here on there is nothing to unmap: the backend sees to it when it closes.
     void close() noexcept;
 
   private:
     std::shared_ptr<Backend> backend_;
     const std::uint64_t granule_;
-    std::mutex mutex_;  // guards what follows
-    IovaAllocator allocator_;
+    std::mutex mutex_;  // guards closed_, and keeps the backend open while it unmaps
     bool closed_ = false;
 };
 

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "backend_list.hpp"
+
 namespace uiovfio {
 
 namespace {
@@ -70,7 +72,7 @@ constexpr std::array kDescriptions{
     Description{Errc::device_reset, "device_reset", "the device was reset while waiting",
                 "set the device up again, then wait anew"},
     Description{Errc::closed, "closed", "closed", "open the device first, and do not use what was moved from"},
-    Description{Errc::unknown_backend, "unknown_backend", "no such backend", "use auto, vfio or sim"},
+    Description{Errc::unknown_backend, "unknown_backend", "no such backend", detail::kUseOneOfThem},
     Description{Errc::device_error, "device_error", "the device reported an error",
                 "see the device's description of that error"},
     Description{Errc::system_error, "system_error", "a system call failed", "see the system's own message"},

@@ -43,6 +43,10 @@ std::vector<int> raw_descriptors(const VectorSet& vectors) {
     return raw;
 }
 
+constexpr Feature feature_of(InterruptMode mode) noexcept {
+    return mode == InterruptMode::intx ? Feature::intx : mode == InterruptMode::msi ? Feature::msi : Feature::msix;
+}
+
 constexpr std::uint64_t count_of(std::uint64_t raw) noexcept { return raw & (kMark - 1); }
 
 }  // namespace
@@ -63,6 +67,7 @@ void InterruptState::enable(InterruptMode mode, unsigned count) {
     const std::lock_guard control{control_};
     backend_->require_open();
     const std::string object = backend_->object() + " interrupts";
+    backend_->require(feature_of(mode));
     if (count == 0) throw Error{Errc::invalid_argument, object, "enabling 0 vectors"};
     if (const auto current = snapshot().vectors)
         throw Error{Errc::interrupt_mode_busy, object,
@@ -318,6 +323,7 @@ std::uint64_t Interrupts::wait(unsigned vector, std::chrono::nanoseconds timeout
 void Interrupts::trigger(unsigned vector) {
     state_->with_vectors([&](const detail::VectorSet& vectors) {
         if (vector >= vectors.event_fds.size()) throw no_such_vector(*state_, vectors, vector);
+        state_->backend().require(Feature::trigger);
         state_->backend().trigger(vectors.mode, vector);
     });
 }

@@ -3,9 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
-#include <pwd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +16,7 @@
 #include "guarded.hpp"
 #include "reserved_regions.hpp"
 #include "sysfs_files.hpp"
+#include "text.hpp"
 
 namespace uiovfio {
 
@@ -117,84 +115,6 @@ std::vector<Bdf> members_of(const fs::path& group) {
     return found;
 }
 
-std::string join(const std::vector<std::string>& words) {
-    std::string joined;
-    for (const std::string& word : words) joined += (joined.empty() ? "" : ", ") + word;
-    return joined;
-}
-
-/// vfio-pci, and the drivers for one kind of device that are built on it (mlx5_vfio_pci).
-bool is_vfio_driver(std::string_view driver) { return driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci"); }
-
-/// Drivers that the kernel lets stay in a group that userspace uses, because they leave DMA alone.
-bool is_harmless_driver(std::string_view driver) {
-    return driver.empty() || is_vfio_driver(driver) || driver == "pci-stub" || driver == "pcieport";
-}
-
-std::string owner_text(const struct stat& status) {
-    const passwd* user = ::getpwuid(status.st_uid);
-    const group* owners = ::getgrgid(status.st_gid);
-    return fmt::format("{}:{}, mode {:04o}", user != nullptr ? user->pw_name : std::to_string(status.st_uid),
-                       owners != nullptr ? owners->gr_name : std::to_string(status.st_gid), status.st_mode & 07777U);
-}
-
-std::optional<Obstacle> no_vfio_modules(const std::string& object, const SysfsRoot& root) {
-    std::error_code none;
-    if (fs::exists(root.dev / "vfio/vfio", none)) return std::nullopt;
-    return Obstacle{
-        Errc::no_vfio, object,
-        fmt::format("{} does not exist: the kernel's VFIO modules are not loaded", (root.dev / "vfio/vfio").string()),
-        "load them with `modprobe vfio-pci`"};
-}
-
-std::optional<Obstacle> no_iommu_group(const std::string& object, const PciFunction& function, const SysfsRoot& root) {
-    if (function.iommu_group) return std::nullopt;
-    std::error_code none;
-    const bool has_iommu = !fs::is_empty(root.sys / "class/iommu", none) && !none;
-    if (has_iommu)
-        return Obstacle{Errc::no_iommu, object, "the machine has an IOMMU, but this device is not behind it",
-                        "plug the device where the IOMMU translates; see `dmesg | grep -e DMAR -e AMD-Vi`"};
-    return Obstacle{Errc::no_iommu, object, "the machine has no IOMMU in use",
-                    "turn it on in the firmware (VT-d, AMD-Vi) and boot with intel_iommu=on or amd_iommu=on; give a "
-                    "virtual machine one (QEMU: -device intel-iommu,intremap=on)"};
-}
-
-std::optional<Obstacle> not_bound(const std::string& object, const PciFunction& function) {
-    if (is_vfio_driver(function.driver)) return std::nullopt;
-    const std::string what = function.driver.empty()
-                                 ? "no driver has the device; vfio-pci must"
-                                 : fmt::format("the driver {} has the device; vfio-pci must", function.driver);
-    return Obstacle{Errc::not_bound, object, what,
-                    fmt::format("bind it with `pcienic-ctl -s {} bind vfio-pci`", object)};
-}
-
-std::optional<Obstacle> group_not_viable(const std::string& object, const PciFunction& function,
-                                         const SysfsRoot& root) {
-    std::vector<std::string> in_the_way;
-    std::string commands;
-    for (const Bdf& member : function.group_members) {
-        const std::string driver = detail::link_name(detail::device_directory(root, member) / "driver");
-        if (is_harmless_driver(driver)) continue;
-        in_the_way.push_back(fmt::format("{} (driver {})", to_string(member), driver));
-        commands += fmt::format("{}`pcienic-ctl -s {} bind vfio-pci`", commands.empty() ? "" : ", ", to_string(member));
-    }
-    if (in_the_way.empty()) return std::nullopt;
-    return Obstacle{Errc::group_not_viable, object,
-                    fmt::format("kernel drivers have other devices of IOMMU group {}: {}",
-                                function.iommu_group.value_or(0), join(in_the_way)),
-                    "bind these, too: " + commands};
-}
-
-std::optional<Obstacle> no_permission(const std::string& object, const fs::path& node) {
-    struct stat status{};
-    if (::stat(node.c_str(), &status) != 0) return std::nullopt;  // opening it will tell
-    if (::faccessat(AT_FDCWD, node.c_str(), R_OK | W_OK, AT_EACCESS) == 0) return std::nullopt;
-    return Obstacle{
-        Errc::permission_denied, object,
-        fmt::format("this process may not open {} ({})", node.string(), owner_text(status)),
-        fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node.string())};
-}
-
 }  // namespace
 
 PciFunction describe(const Bdf& bdf, const SysfsRoot& root) {
@@ -273,32 +193,13 @@ PciFunction find_function(std::string_view selector, const SysfsRoot& root) {
         candidates.reserve(matches.size());
         for (const PciFunction& match : matches) candidates.push_back(to_string(match.bdf));
         throw Error{Errc::ambiguous_device, std::string{selector},
-                    fmt::format("{} PCI functions match: {}", matches.size(), join(candidates))};
+                    fmt::format("{} PCI functions match: {}", matches.size(), detail::join(candidates))};
     }
     return matches.front();
 }
 
 PciFunction find_function(std::string_view selector, const SysfsRoot& root, std::error_code& ec) noexcept {
     return detail::guarded(ec, [&] { return find_function(selector, root); });
-}
-
-std::optional<Obstacle> why_not_vfio(const PciFunction& function, const SysfsRoot& root) {
-    const std::string object = to_string(function.bdf);
-    if (auto obstacle = no_vfio_modules(object, root)) return obstacle;
-    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
-    if (auto obstacle = not_bound(object, function)) return obstacle;
-    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
-    if (auto obstacle = no_permission(object, root.dev / "vfio/vfio")) return obstacle;
-    return no_permission(object, root.dev / "vfio" / std::to_string(*function.iommu_group));
-}
-
-std::optional<Obstacle> why_not_vfio(const Bdf& bdf, const SysfsRoot& root) {
-    std::error_code ec;
-    const PciFunction function = describe(bdf, root, ec);
-    if (ec)
-        return Obstacle{Errc::no_such_device, to_string(bdf), "there is no PCI function at this address",
-                        std::string{remedy(Errc::no_such_device)}};
-    return why_not_vfio(function, root);
 }
 
 }  // namespace uiovfio

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace uiovfio::detail {
 
@@ -14,6 +15,13 @@ inline std::string bytes_text(std::uint64_t bytes) {
     if (bytes != 0 && bytes % (1ULL << 20) == 0) return fmt::format("{} MiB", bytes >> 20);
     if (bytes != 0 && bytes % (1ULL << 10) == 0) return fmt::format("{} KiB", bytes >> 10);
     return fmt::format("{} bytes", bytes);
+}
+
+/// "one, two, three".
+inline std::string join(const std::vector<std::string>& words) {
+    std::string joined;
+    for (const std::string& word : words) joined += (joined.empty() ? "" : ", ") + word;
+    return joined;
 }
 
 }  // namespace uiovfio::detail

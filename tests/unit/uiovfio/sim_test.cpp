@@ -25,9 +25,12 @@ TEST(Sim, OpensByNameAsAnyBackendDoes) {
     EXPECT_EQ(device.config().vendor_id(), pcienic::kVendorId);
 }
 
-TEST(Sim, KnowsItsBackends) {
-    EXPECT_THAT(backends(), testing::ElementsAre("vfio", "sim"));
-    EXPECT_EQ(errc_of([] { (void)Device::open({}, {.backend = "smoke-signals"}); }), Errc::unknown_backend);
+TEST(Sim, TellsWhatItCanDo) {
+    const auto device = open_sim();
+    EXPECT_TRUE(device.can(Feature::dma));
+    EXPECT_TRUE(device.can(Feature::msix));
+    EXPECT_FALSE(device.can(Feature::mmap));
+    EXPECT_FALSE(Device{}.can(Feature::dma));
 }
 
 TEST(Sim, RefusesOptionsThatNoDeviceCouldHave) {

@@ -10,12 +10,12 @@
 
 #include <chrono>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "uiovfio/backends.hpp"
 #include "uiovfio/bar.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/config_space.hpp"
@@ -30,11 +30,8 @@ namespace detail {
 struct DeviceState;
 }
 
-/// The names that OpenOptions::backend takes, besides "auto".
-std::span<const std::string_view> backends() noexcept;
-
 struct OpenOptions {
-    /// "vfio", "sim" (a pcienic in this process, whatever the address), or "auto": the one that fits the device.
+    /// One of backends(), or "auto": the one that fits what the device is bound to and what the kernel has.
     std::string backend = "auto";
     /// Whether to set the Bus Master bit; without it the device can neither use DMA nor send MSI or MSI-X.
     bool bus_master = true;
@@ -71,8 +68,10 @@ class Device {
     explicit operator bool() const noexcept { return is_open(); }
 
     [[nodiscard]] const Bdf& bdf() const noexcept;
-    /// "vfio" or "sim"; empty for an empty Device.
+    /// The name of the one in backends() through which it is open; empty for an empty Device.
     [[nodiscard]] std::string_view backend() const noexcept;
+    /// Whether that backend can do it: BackendTraits::can(). False for an empty Device.
+    [[nodiscard]] bool can(Feature feature) const noexcept;
 
     /// These throw Errc::closed for an empty Device.
     [[nodiscard]] const ConfigSpace& config() const;

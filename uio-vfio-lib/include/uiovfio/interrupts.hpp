@@ -109,7 +109,7 @@ class Interrupts {
     std::uint64_t wait(unsigned vector, std::chrono::nanoseconds timeout, std::error_code& ec) noexcept;
 
     /// Has the kernel fire the vector as if the device had: the whole path to the waiter, without the device's logic.
-    /// Throws interrupts_not_enabled, no_such_vector.
+    /// Throws interrupts_not_enabled, no_such_vector, unsupported where the backend cannot (Feature::trigger).
     void trigger(unsigned vector);
     void trigger(unsigned vector, std::error_code& ec) noexcept;
 

@@ -91,8 +91,14 @@ struct Obstacle {
     std::string remedy;
 };
 
-/// What would keep Device::open from opening the function through VFIO, or nothing. Looks at modules, IOMMU, group,
-/// drivers and the rights to the node, in the order in which one would put them right; it opens nothing.
+/// What would keep Device::open from opening the function through that backend (a name, as OpenOptions::backend has
+/// it), or nothing. Looks at modules, IOMMU, group, drivers and the rights to the nodes, in the order in which one
+/// would put them right; it opens nothing. For "auto": nothing where any of those that it may choose would do, else the
+/// obstacle that Device::open would tell. No other process is looked for: the device may still be busy.
+std::optional<Obstacle> why_not(const PciFunction& function, std::string_view backend, const SysfsRoot& root = {});
+std::optional<Obstacle> why_not(const Bdf& bdf, std::string_view backend, const SysfsRoot& root = {});
+
+/// why_not() for "vfio".
 std::optional<Obstacle> why_not_vfio(const PciFunction& function, const SysfsRoot& root = {});
 std::optional<Obstacle> why_not_vfio(const Bdf& bdf, const SysfsRoot& root = {});
 

@@ -4,6 +4,7 @@
 /// \file
 /// The whole library except for uiovfio/asio.hpp, which needs Boost, and uiovfio/sim.hpp.
 
+#include "uiovfio/backends.hpp"
 #include "uiovfio/bar.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/bind.hpp"

@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "backend_list.hpp"
 #include "backends/sim_config.hpp"
 #include "guarded.hpp"
+#include "iova_space.hpp"
 #include "text.hpp"
 
 namespace uiovfio {
@@ -137,6 +139,9 @@ class SimBackend final : public Backend {
           msi_vectors_{std::bit_floor(std::min(options.vectors, PCIENIC_MAX_MSI_VECTORS))},
           pba_offset_{std::max(options.vectors * kEntryBytes, 2048U)},
           msix_bar_size_{std::max<std::uint64_t>(std::bit_ceil(pba_offset_ + (options.vectors + 63) / 64 * 8), kPage)},
+          space_{{{Iova{0}, Iova{kMessageWindowFirst - 1}},
+                  {Iova{kMessageWindowLast + 1}, Iova{(std::uint64_t{1} << options.address_width) - 1}}},
+                 kPage},
           config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size, options.can_reset},
           memory_(options.memory_size),
           table_(std::size_t{options.vectors} * kEntryBytes),
@@ -148,7 +153,7 @@ class SimBackend final : public Backend {
 
     ~SimBackend() override { close(); }
 
-    [[nodiscard]] std::string_view name() const noexcept override { return "sim"; }
+    [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_of("sim"); }
 
     [[nodiscard]] std::uint16_t config_size() const noexcept override { return SimConfig::kSize; }
 
@@ -277,10 +282,7 @@ class SimBackend final : public Backend {
         drive_intx();
     }
 
-    [[nodiscard]] std::vector<IovaRange> iova_ranges() override {
-        const std::uint64_t last = (std::uint64_t{1} << options_.address_width) - 1;
-        return {{Iova{0}, Iova{kMessageWindowFirst - 1}}, {Iova{kMessageWindowLast + 1}, Iova{last}}};
-    }
+    [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return space_.ranges(); }
 
     [[nodiscard]] std::uint64_t iova_page_sizes() override { return kPage | 1ULL << 21 | 1ULL << 30; }
 
@@ -289,7 +291,7 @@ class SimBackend final : public Backend {
         return options_.max_mappings - iommu_.count();
     }
 
-    void dma_map(Iova iova, std::span<std::byte> memory, DmaDirection direction) override {
+    Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) override {
         const std::lock_guard lock{mutex_};
         require_present();
         if (options_.memory_lock_limit && iommu_.mapped() + memory.size() > *options_.memory_lock_limit)
@@ -300,7 +302,9 @@ class SimBackend final : public Backend {
         if (iommu_.count() >= options_.max_mappings)
             throw Error{Errc::mapping_limit, object() + " DMA",
                         fmt::format("all {} mappings are in use", options_.max_mappings)};
+        const Iova iova = space_.take(object() + " DMA", wanted, memory.size());
         iommu_.map(to_integer(iova), memory, direction);
+        return iova;
     }
 
     void dma_unmap(Iova iova, std::uint64_t length) override {
@@ -311,6 +315,7 @@ class SimBackend final : public Backend {
             throw Error{Errc::short_unmap, object() + " DMA",
                         fmt::format("{} of {} at {:#x} were unmapped", bytes_text(unmapped), bytes_text(length),
                                     to_integer(iova))};
+        space_.give_back(iova, length);
     }
 
     [[nodiscard]] bool can_reset() const noexcept override { return options_.can_reset; }
@@ -494,6 +499,7 @@ class SimBackend final : public Backend {
     const unsigned msi_vectors_;
     const std::uint32_t pba_offset_;
     const std::uint64_t msix_bar_size_;
+    IovaSpace space_;
 
     mutable std::mutex mutex_;  // guards what follows
     std::condition_variable wake_;
@@ -545,6 +551,10 @@ const PcienicOps SimBackend::kOps{
     .memory_written = nullptr,
     .completed = nullptr,
 };
+
+std::shared_ptr<Backend> open_sim(const Bdf& bdf, const OpenOptions& /*options*/) {
+    return std::make_shared<SimBackend>(SimOptions{.bdf = bdf});
+}
 
 }  // namespace detail
 

@@ -9,7 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "backend_list.hpp"
 #include "backends/vfio_device.hpp"
+#include "iova_space.hpp"
+#include "obstacles.hpp"
 #include "reserved_regions.hpp"
 #include "text.hpp"
 #include "vfio_calls.hpp"
@@ -29,10 +32,6 @@ struct Files {
     File group;
     File device;
 };
-
-[[noreturn]] void throw_obstacle(const Obstacle& obstacle) {
-    throw Error{obstacle.errc, obstacle.object, obstacle.what_was_wrong, 0, obstacle.remedy};
-}
 
 /// Opens a device step by step; each step's failure is told in the user's terms.
 class Opening {
@@ -153,17 +152,18 @@ class VfioBackend final : public VfioDevice {
         const auto iommu = vfio::get_iommu_info(system, container());
         if (!iommu) fail("VFIO_IOMMU_GET_INFO", iommu.error);
         page_sizes_ = iommu.value.page_sizes;
-        ranges_ = iommu.value.ranges;
-        if (ranges_.empty())
-            ranges_ =
+        std::vector<IovaRange> ranges = iommu.value.ranges;
+        if (ranges.empty())
+            ranges =
                 without_reserved({Iova{0}, Iova{kSmallestAperture - 1}}, describe(bdf, options.root).reserved_regions);
+        space_.emplace(ranges, page_sizes_ & (~page_sizes_ + 1));
     }
 
     ~VfioBackend() override { close(); }
 
-    [[nodiscard]] std::string_view name() const noexcept override { return "vfio"; }
+    [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_of("vfio"); }
 
-    [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return ranges_; }
+    [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return space_->ranges(); }
     [[nodiscard]] std::uint64_t iova_page_sizes() override { return page_sizes_; }
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() override {
         const auto info = vfio::get_iommu_info(system(), container());
@@ -171,12 +171,39 @@ class VfioBackend final : public VfioDevice {
         return info.value.mappings_left;
     }
 
-    void dma_map(Iova iova, std::span<std::byte> memory, DmaDirection direction) override {
+    Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) override {
+        const Iova iova = space_->take(object() + " DMA", wanted, memory.size());
         const int error = vfio::map_dma(system(), container(), iova, memory, direction);
         if (error == 0) {
             mapped_bytes_ += memory.size();
-            return;
+            return iova;
         }
+        space_->give_back(iova, memory.size());
+        throw_map(iova, memory, error);
+    }
+
+    void dma_unmap(Iova iova, std::uint64_t length) override {
+        const auto outcome = vfio::unmap_dma(system(), container(), iova, length);
+        if (!outcome) fail("VFIO_IOMMU_UNMAP_DMA", outcome.error);
+        mapped_bytes_ -= std::min<std::uint64_t>(outcome.value, mapped_bytes_);
+        if (outcome.value != length)
+            throw Error{Errc::short_unmap, object() + " DMA",
+                        fmt::format("{} of {} at {:#x} were unmapped", bytes_text(outcome.value), bytes_text(length),
+                                    to_integer(iova))};
+        space_->give_back(iova, length);
+    }
+
+  protected:
+    void do_close() noexcept override {
+        close_device();
+        group_.close();
+        container_.close();
+    }
+
+  private:
+    [[nodiscard]] int container() const noexcept { return container_.get(); }
+
+    [[noreturn]] void throw_map(Iova iova, std::span<const std::byte> memory, int error) const {
         const std::string object = this->object() + " DMA";
         const std::string what = fmt::format("{} at bus address {:#x}", bytes_text(memory.size()), to_integer(iova));
         switch (error) {
@@ -195,26 +222,6 @@ class VfioBackend final : public VfioDevice {
                 fail("VFIO_IOMMU_MAP_DMA", error);
         }
     }
-
-    void dma_unmap(Iova iova, std::uint64_t length) override {
-        const auto outcome = vfio::unmap_dma(system(), container(), iova, length);
-        if (!outcome) fail("VFIO_IOMMU_UNMAP_DMA", outcome.error);
-        mapped_bytes_ -= std::min<std::uint64_t>(outcome.value, mapped_bytes_);
-        if (outcome.value != length)
-            throw Error{Errc::short_unmap, object() + " DMA",
-                        fmt::format("{} of {} at {:#x} were unmapped", bytes_text(outcome.value), bytes_text(length),
-                                    to_integer(iova))};
-    }
-
-  protected:
-    void do_close() noexcept override {
-        close_device();
-        group_.close();
-        container_.close();
-    }
-
-  private:
-    [[nodiscard]] int container() const noexcept { return container_.get(); }
 
     [[noreturn]] void throw_no_memory(std::uint64_t size) const {
         const std::uint64_t limit = system().memory_lock_limit();
@@ -239,7 +246,7 @@ class VfioBackend final : public VfioDevice {
 
     File group_;
     File container_;
-    std::vector<IovaRange> ranges_;
+    std::optional<IovaSpace> space_;
     std::uint64_t page_sizes_ = 0;
     std::atomic<std::uint64_t> mapped_bytes_{0};
 };

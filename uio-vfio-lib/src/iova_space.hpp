@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The bus addresses of one IOMMU domain, which the devices in it share. For the backends whose kernel interface leaves
+/// the choice of addresses to its user.
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "iova_allocator.hpp"
+#include "uiovfio/dma.hpp"
+
+namespace uiovfio::detail {
+
+/// An IovaAllocator for several threads, whose refusals are errors. All functions may be called from any thread.
+class IovaSpace {
+  public:
+    /// `granule`: the smallest page that can be mapped, a power of two.
+    IovaSpace(const std::vector<IovaRange>& ranges, std::uint64_t granule)
+        : granule_{granule}, allocator_{ranges, granule} {}
+
+    /// Takes `size` bytes at `wanted`, or wherever there is room: at a multiple of 2 MiB where large pages could be
+    /// used. Throws iova_out_of_aperture, mapping_overlap, iova_exhausted, in the name of `object`.
+    Iova take(const std::string& object, std::optional<Iova> wanted, std::uint64_t size);
+    /// Gives back what take() took.
+    void give_back(Iova iova, std::uint64_t size);
+
+    [[nodiscard]] std::vector<IovaRange> ranges() const { return allocator_.ranges(); }
+
+  private:
+    const std::uint64_t granule_;
+    std::mutex mutex_;  // guards the allocator's free ranges
+    IovaAllocator allocator_;
+};
+
+}  // namespace uiovfio::detail

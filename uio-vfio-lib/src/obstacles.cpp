@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+/// What would keep each backend from having a function, told from what the kernel shows of it: nothing is opened.
+
+#include "obstacles.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "backend_list.hpp"
+#include "sysfs_files.hpp"
+#include "text.hpp"
+#include "uiovfio/sysfs.hpp"
+
+namespace uiovfio {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Drivers that the kernel lets stay in a group that userspace uses, because they leave DMA alone.
+bool is_harmless_driver(std::string_view driver) {
+    return driver.empty() || detail::is_vfio_driver(driver) || driver == "pci-stub" || driver == "pcieport";
+}
+
+std::string owner_text(const struct stat& status) {
+    const passwd* user = ::getpwuid(status.st_uid);
+    const group* owners = ::getgrgid(status.st_gid);
+    return fmt::format("{}:{}, mode {:04o}", user != nullptr ? user->pw_name : std::to_string(status.st_uid),
+                       owners != nullptr ? owners->gr_name : std::to_string(status.st_gid), status.st_mode & 07777U);
+}
+
+std::optional<Obstacle> no_vfio_modules(const std::string& object, const SysfsRoot& root) {
+    std::error_code none;
+    if (fs::exists(root.dev / "vfio/vfio", none)) return std::nullopt;
+    return Obstacle{
+        Errc::no_vfio, object,
+        fmt::format("{} does not exist: the kernel's VFIO modules are not loaded", (root.dev / "vfio/vfio").string()),
+        "load them with `modprobe vfio-pci`"};
+}
+
+std::optional<Obstacle> no_iommu_group(const std::string& object, const PciFunction& function, const SysfsRoot& root) {
+    if (function.iommu_group) return std::nullopt;
+    std::error_code none;
+    const bool has_iommu = !fs::is_empty(root.sys / "class/iommu", none) && !none;
+    if (has_iommu)
+        return Obstacle{Errc::no_iommu, object, "the machine has an IOMMU, but this device is not behind it",
+                        "plug the device where the IOMMU translates; see `dmesg | grep -e DMAR -e AMD-Vi`"};
+    return Obstacle{Errc::no_iommu, object, "the machine has no IOMMU in use",
+                    "turn it on in the firmware (VT-d, AMD-Vi) and boot with intel_iommu=on or amd_iommu=on; give a "
+                    "virtual machine one (QEMU: -device intel-iommu,intremap=on)"};
+}
+
+std::optional<Obstacle> not_bound(const std::string& object, const PciFunction& function) {
+    if (detail::is_vfio_driver(function.driver)) return std::nullopt;
+    const std::string what = function.driver.empty()
+                                 ? "no driver has the device; vfio-pci must"
+                                 : fmt::format("the driver {} has the device; vfio-pci must", function.driver);
+    return Obstacle{Errc::not_bound, object, what,
+                    fmt::format("bind it with `pcienic-ctl -s {} bind vfio-pci`", object)};
+}
+
+std::optional<Obstacle> group_not_viable(const std::string& object, const PciFunction& function,
+                                         const SysfsRoot& root) {
+    std::vector<std::string> in_the_way;
+    std::string commands;
+    for (const Bdf& member : function.group_members) {
+        const std::string driver = detail::link_name(detail::device_directory(root, member) / "driver");
+        if (is_harmless_driver(driver)) continue;
+        in_the_way.push_back(fmt::format("{} (driver {})", to_string(member), driver));
+        commands += fmt::format("{}`pcienic-ctl -s {} bind vfio-pci`", commands.empty() ? "" : ", ", to_string(member));
+    }
+    if (in_the_way.empty()) return std::nullopt;
+    return Obstacle{Errc::group_not_viable, object,
+                    fmt::format("kernel drivers have other devices of IOMMU group {}: {}",
+                                function.iommu_group.value_or(0), detail::join(in_the_way)),
+                    "bind these, too: " + commands};
+}
+
+std::optional<Obstacle> no_permission(const std::string& object, const fs::path& node) {
+    struct stat status{};
+    if (::stat(node.c_str(), &status) != 0) return std::nullopt;  // opening it will tell
+    if (::faccessat(AT_FDCWD, node.c_str(), R_OK | W_OK, AT_EACCESS) == 0) return std::nullopt;
+    return Obstacle{
+        Errc::permission_denied, object,
+        fmt::format("this process may not open {} ({})", node.string(), owner_text(status)),
+        fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node.string())};
+}
+
+std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root) {
+    const std::string object = to_string(function.bdf);
+    if (auto obstacle = no_vfio_modules(object, root)) return obstacle;
+    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
+    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
+    if (auto obstacle = no_permission(object, root.dev / "vfio/vfio")) return obstacle;
+    return no_permission(object, root.dev / "vfio" / std::to_string(*function.iommu_group));
+}
+
+using WhyNot = std::optional<Obstacle> (*)(const PciFunction&, const SysfsRoot&);
+
+struct Asked {
+    std::string_view backend;
+    WhyNot why_not;
+};
+
+constexpr std::array kAsked{
+    Asked{"vfio", vfio},
+    Asked{"sim", [](const PciFunction&, const SysfsRoot&) -> std::optional<Obstacle> { return std::nullopt; }},
+};
+static_assert(kAsked.size() == detail::kBackends.size());
+
+}  // namespace
+
+namespace detail {
+
+bool is_vfio_driver(std::string_view driver) noexcept {
+    return driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci");
+}
+
+void throw_obstacle(const Obstacle& obstacle) {
+    throw Error{obstacle.errc, obstacle.object, obstacle.what_was_wrong, 0, obstacle.remedy};
+}
+
+const BackendTraits& automatic_backend(const PciFunction& function, const SysfsRoot& root) {
+    const BackendTraits* by_driver = nullptr;
+    for (const BackendTraits& traits : kBackends) {
+        if (!traits.is_automatic) continue;
+        if (!why_not(function, traits.name, root)) return traits;
+        const bool is_its =
+            traits.driver == function.driver || (traits.driver == "vfio-pci" && is_vfio_driver(function.driver));
+        if (is_its && by_driver == nullptr) by_driver = &traits;
+    }
+    return by_driver != nullptr ? *by_driver : kBackends.front();
+}
+
+}  // namespace detail
+
+std::optional<Obstacle> why_not(const PciFunction& function, std::string_view backend, const SysfsRoot& root) {
+    if (backend == "auto") backend = detail::automatic_backend(function, root).name;
+    for (const Asked& asked : kAsked)
+        if (asked.backend == backend) return asked.why_not(function, root);
+    return Obstacle{Errc::unknown_backend, fmt::format("\"{}\"", backend),
+                    make_error_code(Errc::unknown_backend).message(), std::string{remedy(Errc::unknown_backend)}};
+}
+
+std::optional<Obstacle> why_not(const Bdf& bdf, std::string_view backend, const SysfsRoot& root) {
+    std::error_code ec;
+    const PciFunction function = describe(bdf, root, ec);
+    if (ec)
+        return Obstacle{Errc::no_such_device, to_string(bdf), "there is no PCI function at this address",
+                        std::string{remedy(Errc::no_such_device)}};
+    return why_not(function, backend, root);
+}
+
+std::optional<Obstacle> why_not_vfio(const PciFunction& function, const SysfsRoot& root) {
+    return why_not(function, "vfio", root);
+}
+
+std::optional<Obstacle> why_not_vfio(const Bdf& bdf, const SysfsRoot& root) { return why_not(bdf, "vfio", root); }
+
+}  // namespace uiovfio

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What the backends themselves need of obstacles; the public part is in uiovfio/sysfs.hpp.
+
+#include "uiovfio/backends.hpp"
+#include "uiovfio/sysfs.hpp"
+
+namespace uiovfio::detail {
+
+/// vfio-pci, and the drivers for one kind of device that are built on it (mlx5_vfio_pci).
+[[nodiscard]] bool is_vfio_driver(std::string_view driver) noexcept;
+
+[[noreturn]] void throw_obstacle(const Obstacle& obstacle);
+
+/// The first automatic backend that has nothing in its way; where all have, the one whose driver has the device, so
+/// that the obstacle that is told is the one to remove.
+const BackendTraits& automatic_backend(const PciFunction& function, const SysfsRoot& root);
+
+}  // namespace uiovfio::detail
