@@ -19,13 +19,15 @@ function(pcienic_add_guest_program NAME)
 endfunction()
 
 # pcienic_add_guest_suite(NAME PROGRAMS program... [DEVICES spec...] [QEMU_ARGS word...] [ENV NAME=VALUE...]
-#                         [LABELS label...] [FILTER gtest-filter] [EXPECT_FAILED case...] [KERNEL name] [NO_BIND]
-#                         [NO_IOMMU])
-# DEVICES are QEMU's (`pcienic,vectors=1`; `none` for no device), by default one pcienic. A case's name must be unique
+#                         [LABELS label...] [FILTER gtest-filter] [EXPECT_FAILED case...] [KERNEL name]
+#                         [DRIVER driver] [AS_USER] [NO_IOMMU] [IOMMU_WIDTH bits] [APPEND word...])
+# DEVICES are QEMU's (`pcienic,vectors=1`; `none` for no device), by default one pcienic; KERNEL and what follows are
+# the runner's options of those names. A case's name must be unique
 # within the suite; which cases there are is asked of the programs when they have been built. An EXPECT_FAILED case
 # must run and fail, by its own assertions: so it is proved that a test can tell a broken device from a good one.
 function(pcienic_add_guest_suite NAME)
-  cmake_parse_arguments(A "NO_BIND;NO_IOMMU" "KERNEL;FILTER" "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED" ${ARGN})
+  cmake_parse_arguments(A "AS_USER;NO_IOMMU" "KERNEL;FILTER;DRIVER;IOMMU_WIDTH"
+                        "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED;APPEND" ${ARGN})
   set(logs ${PROJECT_BINARY_DIR}/guest-logs/${NAME})
   set(list ${CMAKE_CURRENT_BINARY_DIR}/guest-${NAME}-cases.txt)
 
@@ -52,8 +54,18 @@ function(pcienic_add_guest_suite NAME)
   if(A_KERNEL)
     list(APPEND boot --kernel ${A_KERNEL})
   endif()
-  if(A_NO_BIND)
-    list(APPEND boot --no-bind)
+  foreach(option IN ITEMS DRIVER IOMMU_WIDTH)
+    if(A_${option})
+      string(TOLOWER ${option} word)
+      string(REPLACE _ - word ${word})
+      list(APPEND boot --${word}=${A_${option}})
+    endif()
+  endforeach()
+  foreach(word IN LISTS A_APPEND)
+    list(APPEND boot --append=${word})
+  endforeach()
+  if(A_AS_USER)
+    list(APPEND boot --user)
   endif()
   if(A_NO_IOMMU)
     list(APPEND boot --no-iommu)

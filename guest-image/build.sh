@@ -3,28 +3,33 @@
 # Builds the guest: a Debian kernel and an initramfs with the userland that every run needs. No root needed: the packages
 # come through apt (which verifies them) into a directory of our own, and nothing of the host's root file system is used.
 #
-#   build.sh CACHE_DIR [--kernel cloud|amd64]
+#   build.sh CACHE_DIR [--kernel KERNEL]
 #
-# The last line on standard output is the image's directory, <CACHE_DIR>/guest-<key>: vmlinuz, base.cpio.gz, manifest.json.
+# The last line on standard output is the image's directory, <CACHE_DIR>/guest-<key>: vmlinuz, base.cpio.gz, manifest.json,
+# and with a kernel of our own uapi/, its headers for userspace.
 # The key covers the packages' versions and everything in this directory that ends up in the image.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-inputs=("$here/build.sh" "$here/init" "$here/run-suite" "$here/packages" "$here/modules")
+inputs=("$here/build.sh" "$here/init" "$here/run-suite" "$here/as-user" "$here/packages" "$here/modules" "$here/build-kernel.sh"
+    "$here/kernel-iommufd.config")
 
 die() {
     echo "guest image: $1" >&2
     exit "${2:-1}"
 }
 
-# All that differs between architectures, by Debian's names of them. A kernel's second word: the MiB that building an
+# All that differs between architectures, by Debian's names of them. A kernel's words: where it comes from (the package
+# that depends on the newest version, a pattern for the package itself, or build-kernel.sh), and the MiB that building an
 # image with it takes at its peak (the packages, what they unpack to, and the image).
 declare -A kernels
 case $(dpkg --print-architecture) in
     amd64)
         arch=x86_64
-        kernels=([cloud]="linux-image-cloud-amd64 400" [amd64]="linux-image-amd64 800")
-        kernel_names="cloud (small, the default) or amd64 (Debian's generic one)"
+        kernels=([cloud]="depends:linux-image-cloud-amd64 400" [amd64]="depends:linux-image-amd64 800"
+            [6.12]="newest:linux-image-6\\.12\\.[0-9.]+\\+.*-cloud-amd64 400" [iommufd]="build:build-kernel.sh 400")
+        kernel_names="cloud (small, the default), amd64 (Debian's generic one), 6.12 (Debian's cloud kernel of that version) \
+or iommufd (built here: with IOMMUFD, VFIO device nodes and no-IOMMU mode)"
         loader=usr/lib64/ld-linux-x86-64.so.2
         libraries=usr/lib/x86_64-linux-gnu
         ;;
@@ -45,7 +50,7 @@ while (($#)); do
 done
 [[ -n $cache ]] || die "no cache directory given; $usage" 2
 [[ -n ${kernels[$kernel]:-} ]] || die "unknown kernel '$kernel': $kernel_names" 2
-read -r kernel_package needed_mib <<<"${kernels[$kernel]}"
+read -r kernel_origin needed_mib <<<"${kernels[$kernel]}"
 
 space_remedy="make room there, or set PCIENIC_CACHE to a directory on a larger disk"
 free_mib() { df --output=avail -BM -- "$cache" | tail -n 1 | tr -dc '0-9'; }
@@ -86,6 +91,10 @@ report_if_built() {
 }
 if report_if_built; then exit 0; fi
 
+# Before the lock, and under one of its own: it takes minutes, in which other images can be built.
+own_kernel=''
+[[ $kernel_origin != build:* ]] || own_kernel=$("$here/${kernel_origin#*:}" "$cache" | tail -n 1)
+
 exec {lock}>"$cache/guest.lock"
 flock "$lock"
 if report_if_built; then exit 0; fi # another process built it while this one waited
@@ -93,11 +102,19 @@ if report_if_built; then exit 0; fi # another process built it while this one wa
 work=$(mktemp -d "$cache/guest-building.XXXXXX")
 mkdir -p "$work/debs/partial" "$work/system/usr/lib" "$work/root"
 
-no_lists="apt knows no package '%s': run 'apt-get update' first (as root), with a network"
-kernel_version_package=$({ apt-cache depends --important "$kernel_package" 2>/dev/null || true; } |
-    sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
-# shellcheck disable=SC2059 # the format is the variable
-[[ -n $kernel_version_package ]] || die "$(printf "$no_lists" "$kernel_package")"
+kernel_version_package=''
+case $kernel_origin in
+    depends:*)
+        kernel_version_package=$({ apt-cache depends --important "${kernel_origin#*:}" 2>/dev/null || true; } |
+            sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
+        ;;
+    newest:*)
+        kernel_version_package=$({ apt-cache pkgnames linux-image- 2>/dev/null || true; } |
+            grep -Ex "${kernel_origin#*:}" | sort -V | tail -n 1 || true)
+        ;;
+esac
+[[ -n $kernel_version_package$own_kernel ]] ||
+    die "apt knows no package '${kernel_origin#*:}': run 'apt-get update' first (as root), with a network"
 
 # With an empty dpkg status apt lists the whole closure, as NAME_VERSION_ARCH.deb, whatever this machine has installed.
 mapfile -t userland_names < <(word_list "$here/packages")
@@ -105,17 +122,19 @@ userland=$(apt-get "${apt_options[@]}" -o Dir::State::status=/dev/null -o Dir::C
     -o Debug::NoLocking=1 -o APT::Install-Recommends=0 -qq -y --print-uris install "${userland_names[@]}" 2>"$work/apt.log") ||
     die "$(cat "$work/apt.log")
 guest image: apt could not resolve ${userland_names[*]}: run 'apt-get update' first (as root), with a network"
-kernel_uri=$(apt-get "${apt_options[@]}" -qq --print-uris download "$kernel_version_package")
+kernel_uri=
+[[ -z $kernel_version_package ]] ||
+    kernel_uri=$(apt-get "${apt_options[@]}" -qq --print-uris download "$kernel_version_package")
 mapfile -t packages < <(printf '%s\n%s\n' "$userland" "$kernel_uri" |
     awk '/^\x27/ {gsub("%3a", ":", $2); split($2, part, "_"); print part[1] "=" part[2]}' | sort)
 
-key=$({ echo "$kernel"; printf '%s\n' "${packages[@]}"; cat "${inputs[@]}"; } | sha256sum | cut -c1-16)
+key=$({ echo "$kernel $(basename "$own_kernel")"; printf '%s\n' "${packages[@]}"; cat "${inputs[@]}"; } | sha256sum | cut -c1-16)
 image=guest-$key
 if [[ ! -f $cache/$image/manifest.json ]]; then
     free=$(free_mib)
     ((free >= needed_mib)) ||
         die "building it needs $needed_mib MiB in $cache, and only $free MiB are free there: $space_remedy"
-    echo "guest image: downloading ${#packages[@]} packages ($kernel_version_package and a userland)" >&2
+    echo "guest image: downloading ${#packages[@]} packages (${kernel_version_package:+$kernel_version_package and }a userland)" >&2
     (cd "$work/debs" && apt-get "${apt_options[@]}" -q download "${packages[@]}") >"$work/apt.log" 2>&1 ||
         die "$(tail -n 5 "$work/apt.log")
 guest image: the packages could not be downloaded: check the network, run 'apt-get update', and try again"
@@ -129,6 +148,11 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
         dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-same-owner -C "$work/system"
     done
     system=$work/system root=$work/root
+    if [[ -n $own_kernel ]]; then
+        mkdir -p "$system/boot"
+        cp "$own_kernel/vmlinuz" "$system/boot/vmlinuz-$(<"$own_kernel/version")"
+        cp -r "$own_kernel/lib/modules" "$system/usr/lib/"
+    fi
     version=$(cd "$system/usr/lib/modules" && echo *)
     run() { # PROGRAM ARGV0 ARGS...: a program of the packages, with their libraries, not the host's
         "$system/$loader" --library-path "$system/$libraries" --argv0 "$2" "$system/$1" "${@:3}"
@@ -177,12 +201,13 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
     run "$kmod" depmod -b "$root" "$version"
 
     install -m 755 "$here/init" "$root/init"
-    install -D -m 755 "$here/run-suite" "$root/usr/libexec/pcienic-guest/run-suite"
-    echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
-    echo 'root:x:0:' >"$root/etc/group"
+    install -D -m 755 -t "$root/usr/libexec/pcienic-guest" "$here/run-suite" "$here/as-user"
+    printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'user:x:1000:1000:an ordinary user:/tmp:/bin/sh' >"$root/etc/passwd"
+    printf '%s\n' 'root:x:0:' 'user:x:1000:' >"$root/etc/group"
 
     mkdir "$work/image"
     install -m 644 "$system/boot/vmlinuz-$version" "$work/image/vmlinuz"
+    [[ -z $own_kernel ]] || cp -r "$own_kernel/uapi" "$work/image/"
     # Sorted, owned by root, one timestamp: the same packages and scripts give the same bytes.
     find "$root" -exec touch -h -d "@${SOURCE_DATE_EPOCH:-0}" {} +
     (cd "$root" && find . -mindepth 1 -printf '%P\0' | LC_ALL=C sort -z |

@@ -22,7 +22,22 @@ setup_build() {
     export PCIENIC_BUILD=$build
 }
 
-run_guest_builder() { "$checkout/guest-image/build.sh" "$cache" >"$1"; }
+run_guest_builder() {
+    local answer=$1
+    shift
+    "$checkout/guest-image/build.sh" "$cache" "$@" >"$answer"
+}
+
+# The kernels beside the default one that guest suites boot (KERNEL in tests/guest).
+readonly TEST_KERNELS=(6.12 iommufd)
+
+# Here, so that no test has to wait for a kernel's compilation.
+setup_test_kernels() {
+    local kernel
+    for kernel in "${TEST_KERNELS[@]}"; do
+        step "building the guest with kernel $kernel" "guest-$kernel" run_guest_builder /dev/null --kernel "$kernel"
+    done
+}
 
 setup_guest() {
     local answer

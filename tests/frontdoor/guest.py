@@ -3,6 +3,7 @@
 """The verbs that hand over to the guest's runner or to ctest, with small stand-ins for what they hand over to."""
 
 import json
+import re
 import xml.etree.ElementTree
 
 import harness
@@ -11,7 +12,7 @@ from harness import ALL_INSTALLED
 # Builds nothing, and answers as the real one does: talk first, the image's directory last.
 BUILD_SH = """#!/bin/bash
 # SPDX-License-Identifier: MIT
-echo built >>"$1/guest-built.log"
+echo "built${2:+ $*}" >>"$1/guest-built.log"
 [[ ! -e $1/refuse ]] || { echo "guest image: no kernel" >&2; exit 1; }
 mkdir -p "$1/guest-1"
 echo "some talk"
@@ -103,6 +104,18 @@ class HandOver(harness.FrontDoorCase):
         cases = xml.etree.ElementTree.parse(self.checkout / "build/junit.xml").getroot().findall("testcase")
         self.assertEqual({case.get("name"): case.get("status") for case in cases},
                          {"unit.good": "run", "guest.bad": "fail"})
+
+    def test_test_prepares_the_kernels_that_suites_boot_and_run_does_not(self):
+        self.verb("run", "--", "true")
+        self.assertNotIn("--kernel", (self.cache / "guest-built.log").read_text(encoding="utf-8"))
+        self.verb("test")
+        built = (self.cache / "guest-built.log").read_text(encoding="utf-8")
+        asked = {line.split()[-1] for line in built.splitlines() if "--kernel" in line}
+        used = set()
+        for file in (harness.CHECKOUT / "tests/guest").rglob("CMakeLists.txt"):
+            used |= set(re.findall(r"\bKERNEL ([a-z0-9.]+)", file.read_text(encoding="utf-8")))
+        self.assertEqual({"6.12", "iommufd"}, asked)
+        self.assertLessEqual(used - {"cloud"}, asked)
 
     def test_test_passes_its_arguments_to_ctest(self):
         result = self.verb("test", "-R", "^unit[.]")

@@ -6,6 +6,7 @@
 ["log", TEXT]              append to the file of -D
 ["complain", TEXT]         print on standard error
 ["sleep", SECONDS]
+["orders", NUMBER]         wait until the monitor's socket has had so many commands; they go to $FAKE_QEMU_ORDERS
 ["hang"]                   stay until killed, answering query-status on the monitor's socket
 ["signal", NUMBER]         die of a signal
 ["exit", STATUS]           end; what follows the last step is an exit with 0
@@ -24,6 +25,9 @@ TYPES = {"pci-express-device": ["fake-express", "fake-hybrid", "pcienic"],
          "conventional-pci-device": ["fake-conventional", "fake-hybrid"]}
 
 
+orders = threading.Semaphore(0)
+
+
 def serve_monitor(reader, writer):
     def send(value):
         writer.write(json.dumps(value) + "\n")
@@ -38,7 +42,19 @@ def serve_monitor(reader, writer):
         elif request["execute"] == "query-status":
             answer = {"status": "running"}
         send({"event": "NOISE"})  # events may come at any time
+        if request["execute"] == "refuse":
+            send({"error": {"class": "GenericError", "desc": "not today"}})
+            orders.release()
+            continue
         send({"return": answer})
+        if log := os.environ.get("FAKE_QEMU_ORDERS"):
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(request) + "\n")
+        if request["execute"] == "device_del":  # another device's end is not this one's
+            send({"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/other"}})
+            send({"event": "DEVICE_DELETED", "data": {"device": request["arguments"]["id"]}})
+        if request["execute"] != "qmp_capabilities":
+            orders.release()
         if request["execute"] == "quit":
             return
 
@@ -88,6 +104,9 @@ def main():
             print(arguments[0], file=sys.stderr, flush=True)
         elif step == "sleep":
             time.sleep(arguments[0])
+        elif step == "orders":
+            for _ in range(arguments[0]):
+                orders.acquire()
         elif step == "hang":
             time.sleep(3600)
         elif step == "signal":

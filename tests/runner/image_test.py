@@ -31,13 +31,35 @@ class Image(TemporaryDirectory):
             self.assertIn(text, answer.stderr)
 
     def assert_nothing_left(self, cache):
-        self.assertLessEqual(set(os.listdir(cache)), {"guest.lock"})
+        self.assertLessEqual(set(os.listdir(cache)), {"guest.lock", "kernel.lock"})
 
     def test_needs_a_cache(self):
         self.assert_fails(self.build(), 2, "no cache directory", "usage:")
 
     def test_knows_its_kernels(self):
-        self.assert_fails(self.build(self.directory, "--kernel", "plan9"), 2, "plan9", "cloud", "amd64")
+        self.assert_fails(self.build(self.directory, "--kernel", "plan9"), 2, "plan9", "cloud", "amd64", "6.12", "iommufd")
+
+    def test_own_kernel_without_apts_lists(self):
+        lists = self.directory / "lists"
+        (lists / "partial").mkdir(parents=True)
+        cache = self.directory / "cache"
+        apt = f'Dir::State::Lists "{lists}"; Dir::Cache "{self.directory}"; Dir::State::Status "/dev/null";'
+        self.assert_fails(self.build(cache, "--kernel", "iommufd", apt=apt), 1, "linux-source-6.12", "apt-get update")
+        self.assert_nothing_left(cache)
+        self.assert_fails(self.build(cache, "--kernel", "6.12", apt=apt), 1, "linux-image-6", "apt-get update")
+        self.assert_nothing_left(cache)
+
+    def test_own_kernel_without_a_network(self):
+        cache = self.directory / "cache"
+        answer = self.build(cache, "--kernel", "iommufd", apt=NO_NETWORK)
+        self.assert_fails(answer, 1, "linux-source-6.12", "could not be downloaded", "check the network")
+        self.assert_nothing_left(cache)
+
+    def test_own_kernel_without_room(self):
+        cache = self.directory / "cache"
+        answer = self.build(cache, "--kernel", "iommufd", df="echo Avail; echo 12M")
+        self.assert_fails(answer, 1, str(cache), "only 12 MiB", "make room", "PCIENIC_CACHE")
+        self.assert_nothing_left(cache)
 
     def test_refuses_unknown_options(self):
         self.assert_fails(self.build(self.directory, "--colonel", "x"), 2, "--colonel")

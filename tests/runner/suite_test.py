@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """vmrun suite, report and health: what is said about the cases and the machine of one boot."""
 
+import json
 import unittest
 
 from support import BOOTED, RunnerTest, end, exited, results, start
@@ -55,6 +56,47 @@ class SuiteTest(RunnerTest):
         self.assertEqual(status, 1, said)
         for text in texts:
             self.assertIn(text, said)
+
+
+def order(command, **arguments):
+    return {"type": "qmp", "execute": command, "arguments": arguments}
+
+
+class Orders(SuiteTest):
+    """What a test asks of QEMU over the results channel."""
+
+    def test_are_carried_out_one_after_the_other(self):
+        log = self.directory / "orders"
+        self.environment["FAKE_QEMU_ORDERS"] = str(log)
+        orders = [order("device_del", id="dev0"), order("device_add", driver="edu", id="dev0"), order("query-status")]
+        self.boot_ok(results(ALPHA, start("S.Case"), *orders), ["orders", 3], results(end("S.Case"), ended("alpha")), exited(0))
+        got = [json.loads(line) for line in log.read_text().splitlines()]
+        self.assertEqual([request["execute"] for request in got],
+                         ["qmp_capabilities", "device_del", "device_add", "query-status"])
+        self.assertEqual(got[2]["arguments"], {"driver": "edu", "id": "dev0"})
+        self.assert_healthy()
+
+    def test_that_qemu_refuses_are_told(self):
+        self.boot_ok(results(ALPHA, start("S.Case"), order("refuse", id="dev0")), ["orders", 1], ["sleep", 0.2],
+                     results(end("S.Case"), ended("alpha")), exited(0))
+        self.assert_unhealthy("QEMU refused", "refuse", "dev0", "not today")
+
+    def test_that_make_no_sense_are_told(self):
+        self.boot_ok(results(ALPHA, start("S.Case"), {"type": "qmp", "execute": 7}, end("S.Case"), ended("alpha")), exited(0))
+        self.assert_unhealthy("no QMP request", "7")
+
+    def test_are_not_taken_from_a_run_unless_it_may(self):
+        log = self.directory / "orders"
+        self.environment["FAKE_QEMU_ORDERS"] = str(log)
+        self.play(BOOTED, results(order("query-status")), ["sleep", 0.2], exited(0))
+        answer = self.vmrun("run", "--device", "none", "--", "true")
+        self.assertEqual(answer.returncode, 0)
+        self.assertIn("--allow-qmp was not given", answer.stderr.decode())
+        self.assertFalse(log.exists())
+        self.play(BOOTED, results(order("query-status")), ["orders", 1], exited(0))
+        answer = self.vmrun("run", "--allow-qmp", "--device", "none", "--", "true")
+        self.assertEqual((answer.returncode, answer.stderr.decode()), (0, ""))
+        self.assertTrue(log.exists())
 
 
 class Reports(SuiteTest):

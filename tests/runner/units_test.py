@@ -173,6 +173,14 @@ class CommandLine(unittest.TestCase):
     def test_has_none_when_asked_for_none(self):
         self.assertNotIn("iommu", str(self.line(iommu=False)))
 
+    def test_iommu_translates_as_many_bits_as_asked_for(self):
+        self.assertIn("aw-bits=48", str(self.line(iommu_width=48)))
+        self.assertNotIn("aw-bits", str(self.line()))
+
+    def test_kernel_gets_the_users_words_last(self):
+        words = self.line(append=["vfio.a=1", "b"]).words()
+        self.assertTrue(words[words.index("-append") + 1].endswith(" vfio.a=1 b"))
+
     def test_ends_with_the_users_own_words(self):
         self.assertEqual(self.line(extra=["-x", "y z"]).words()[-2:], ["-x", "y z"])
 

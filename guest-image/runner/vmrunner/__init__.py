@@ -10,6 +10,7 @@ products      what the build folder gives the guest
 initramfs     this run's files, appended to the base
 channels      the files QEMU writes while we read them
 watchdogs     how long may nothing happen
+monitor       what the guest asks of QEMU
 vm            one QEMU process from start to end
 suite         GoogleTest programs in one boot
 verdicts      what a suite's logs say about a case, and about the machine

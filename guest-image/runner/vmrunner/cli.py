@@ -16,7 +16,9 @@ from . import acceleration, errors, image, initramfs, machine, products, qemu, s
 
 DEFAULT_DEVICE = "pcienic"
 NO_DEVICE = "none"
-GUEST_MODULES = "vfio-pci vfio_iommu_type1"
+VFIO = "vfio-pci"
+NO_DRIVER = "none"
+GUEST_MODULES = {VFIO: "vfio-pci vfio_iommu_type1", "uio_pci_generic": "uio_pci_generic", NO_DRIVER: "vfio-pci vfio_iommu_type1"}
 UNIX_PATH_MAX = 107
 
 
@@ -43,12 +45,22 @@ def parser():
     guest.add_argument("--put", action="append", default=[], metavar="FILE[:DEST]",
                        help="copy a file or a folder into the guest; repeatable "
                             "(default DEST: /root/, where the command starts)")
-    guest.add_argument("--kernel", metavar="K", help="the guest's kernel: cloud (default) or amd64")
+    guest.add_argument("--kernel", metavar="K", help="the guest's kernel: cloud (default), amd64, 6.12, or iommufd, which is built for it")
     guest.add_argument("--arch", default="x86_64", metavar="A", help="the guest's architecture (x86_64)")
-    guest.add_argument("--no-bind", action="store_true",
-                       help="leave the devices as the kernel has them instead of binding vfio-pci")
+    guest.add_argument("--driver", choices=sorted(GUEST_MODULES), metavar="DRIVER",
+                       help=f"the kernel driver that gets the devices: {VFIO} (default), uio_pci_generic, or {NO_DRIVER}: "
+                            "leave them as the kernel has them")
+    guest.add_argument("--no-bind", action="store_const", dest="driver", const=NO_DRIVER, help=f"--driver {NO_DRIVER}")
+    guest.add_argument("--user", action="store_true",
+                       help="run the command as an ordinary user, who owns the device's nodes and may lock 8 MiB of memory")
     guest.add_argument("--no-iommu", action="store_true",
-                       help="a machine without an IOMMU; implies --no-bind, since vfio-pci takes no device there")
+                       help=f"a machine without an IOMMU; the driver is then {NO_DRIVER} by default, since {VFIO} takes no "
+                            "device there, except in no-IOMMU mode (--kernel iommufd "
+                            "--append vfio.enable_unsafe_noiommu_mode=1)")
+    guest.add_argument("--iommu-width", type=int, choices=(39, 48), metavar="BITS",
+                       help="how many bits of bus addresses the IOMMU translates: 39 or 48")
+    guest.add_argument("--append", action="append", default=[], metavar="WORD",
+                       help="one more word for the kernel's command line; repeatable")
     guest.add_argument("--env", action="append", default=[], metavar="NAME=VALUE",
                        help="an environment variable; repeatable")
     guest.add_argument("--trace", action="append", default=[], metavar="PATTERN",
@@ -65,6 +77,8 @@ def parser():
                            description="Runs CMD in the guest and exits with its status; "
                                        "125 when the guest itself died.")
     run.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
+    run.add_argument("--allow-qmp", action="store_true",
+                     help="let the command give QEMU orders over the results channel, as test suites may (hot-plug)")
     run.usage = "vmrun run [OPTION]... -- CMD [ARG]..."
 
     shell = verbs.add_parser("shell", parents=[guest], help="the same guest, interactive")
@@ -116,8 +130,10 @@ class Boot:
         self.factor = acceleration.SLOWNESS[accelerator]
 
         ports = dict(zip(("CONSOLE", "RESULTS", "STDOUT", "STDERR"), self._machine.ports))
-        settings = {**ports, "MODE": "shell" if self._interactive else "run", "MODULES": GUEST_MODULES,
-                    "SLOTS": " ".join(p.slot for p in placements), "BIND": "0" if options.no_bind or options.no_iommu else "1"}
+        driver = options.driver or (NO_DRIVER if options.no_iommu else VFIO)
+        settings = {**ports, "MODE": "shell" if self._interactive else "run", "MODULES": GUEST_MODULES[driver],
+                    "SLOTS": " ".join(p.slot for p in placements), "DRIVER": "" if driver == NO_DRIVER else driver,
+                    "USER": "user" if options.user else ""}
         environment = {}
         for item in options.env:
             name, separator, value = item.partition("=")
@@ -136,7 +152,7 @@ class Boot:
             socket = pathlib.Path(tempfile.gettempdir()) / f"pcienic-{os.getpid()}.qmp"
         line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(self.log_dir),
                                    str(socket), placements, options.qemu, options.trace, self._interactive,
-                                   iommu=not options.no_iommu)
+                                   iommu=not options.no_iommu, iommu_width=options.iommu_width, append=options.append)
         if options.print_cmd:
             print(line, file=sys.stderr, flush=True)
         return line
@@ -180,8 +196,10 @@ def run(options):
         line = boot.command_line(options.command, overlay)
         limits = limits.scaled(boot.factor)
         limits.total = options.timeout
-        with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2)) as guest:
+        with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2), options.allow_qmp) as guest:
             outcome = guest.follow()
+        for error in outcome.monitor_errors:
+            say(f"QEMU refused what the guest asked for: {error}")
         if failed := outcome.of_type("error"):
             raise errors.GuestDied(f"logs in {log_dir}\nthe guest could not be prepared: {failed[0].get('message')}")
         if outcome.lost:
@@ -232,7 +250,7 @@ def run_suite(options):
         if options.timeout:
             limits.total = options.timeout
         began = time.monotonic()
-        with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2)) as guest:
+        with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2), allow_qmp=True) as guest:
             outcome = guest.follow()
         suite.save_outcome(log_dir, outcome, case_filter, options.program, options.trace)
         took = time.monotonic() - began
@@ -295,8 +313,8 @@ def parse(arguments):
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1:]
     for index, word in enumerate(words[:-1]):
-        if word == "--qemu":
-            words[index:index + 2] = [f"--qemu={words[index + 1]}", None]
+        if word in ("--qemu", "--append"):
+            words[index:index + 2] = [f"{word}={words[index + 1]}", None]
     top = parser()
     options = top.parse_args([word for word in words if word is not None])
     if options.verb == "run" and not command:

@@ -14,7 +14,8 @@ class Machine:
 
     qemu: str  # the binary's usual name
     arguments: tuple[str, ...]
-    iommu: tuple[str, ...]
+    iommu: str  # a -device
+    iommu_width: str  # its property that says how many bits of bus addresses it translates
     firmware: tuple[str, ...]
     kernel_arguments: str
     iommu_kernel_arguments: str
@@ -36,7 +37,8 @@ MACHINES = {
         # split: the IOMMU remaps interrupts only where QEMU, not KVM, holds the I/O APIC.
         arguments=("-M", "q35,kernel-irqchip=split", "-cpu", "max"),
         # caching-mode: vfio-pci in the guest's own guests needs it, and it makes unmapping exact.
-        iommu=("-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"),
+        iommu="intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
+        iommu_width="aw-bits",
         firmware=("/usr/share/seabios", "/usr/share/qemu"),
         kernel_arguments="no_timer_check tsc=reliable",
         iommu_kernel_arguments="intel_iommu=on",
@@ -71,7 +73,8 @@ def machine_for(arch):
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """A device as QEMU is given it, and the root-bus slot in or behind which the guest finds it."""
+    """A device as QEMU is given it, and the root-bus slot in or behind which the guest finds it. The first device is
+    QEMU's dev0, behind the root port port0, and so on."""
 
     arguments: tuple[str, ...]
     slot: str
@@ -131,6 +134,8 @@ class CommandLine:
     trace: list
     interactive: bool = False
     iommu: bool = True
+    iommu_width: int | None = None
+    append: list = dataclasses.field(default_factory=list)
 
     def words(self):
         machine = self.machine
@@ -142,8 +147,10 @@ class CommandLine:
         words += machine.arguments
         kernel_arguments = [f"console={machine.console}", COMMON_KERNEL_ARGUMENTS, machine.kernel_arguments]
         if self.iommu:
-            words += machine.iommu
+            width = f",{machine.iommu_width}={self.iommu_width}" if self.iommu_width else ""
+            words += ["-device", machine.iommu + width]
             kernel_arguments.append(machine.iommu_kernel_arguments)
+        kernel_arguments += self.append
         words += ["-kernel", self.kernel, "-initrd", self.initrd, "-append", " ".join(kernel_arguments)]
         for name, device in zip(("console", "results", "stdout", "stderr"), machine.serial_devices):
             log = escape(f"{self.log_dir}/{LOG_NAMES[name]}")

@@ -47,6 +47,7 @@ def unique_cases(programs, case_filter=None):
 def save_outcome(log_dir, outcome, case_filter, programs, trace):
     """Beside the logs, what the logs themselves do not tell."""
     summary = {"lost": outcome.lost, "status": outcome.status, "filter": case_filter or "", "trace": trace,
+               "monitor_errors": outcome.monitor_errors,
                "programs": [pathlib.Path(p).name for p in programs]}
     path = pathlib.Path(log_dir) / LOG_NAMES["outcome"]
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -173,6 +173,7 @@ def complaints(log):
         found.append("the end record is missing: the guest did not end by itself")
     elif taint := log.exit_record.get("taint", 0) & (TAINT_WARNED | TAINT_DIED | TAINT_LOCKUP):
         found.append(f"the kernel marked itself tainted by a warning, an oops or a lockup (bits {taint:#x})")
+    found += [f"QEMU refused what the guest asked for: {error}" for error in log.outcome.get("monitor_errors", [])]
     found += [f"the results channel carried something else: {line[:200]}" for line in log.garbage]
     found += _kernel_complaints(log)
     found += [f"sanitizer: {line.strip()}" for line in log.output + log.errors if SANITIZER_REPORT.search(line)]

@@ -15,6 +15,7 @@ import time
 from .channels import Follower, RecordParser
 from .errors import GuestDied, UsageError
 from .machine import LOG_NAMES
+from .monitor import Monitor
 from .qemu import Qmp
 
 PR_SET_PDEATHSIG = 1
@@ -32,6 +33,7 @@ class Outcome:
     lost: str | None = None
     records: list = dataclasses.field(default_factory=list)
     garbage: list = dataclasses.field(default_factory=list)
+    monitor_errors: list = dataclasses.field(default_factory=list)  # of what the guest asked QEMU for
 
     def of_type(self, kind):
         return [record for record in self.records if record["type"] == kind]
@@ -56,8 +58,9 @@ class VirtualMachine:
 
     `on_stdout` and `on_stderr` get the command's output as it arrives. Leaving the context kills what still runs."""
 
-    def __init__(self, command_line, watchdogs, on_stdout=None, on_stderr=None):
+    def __init__(self, command_line, watchdogs, on_stdout=None, on_stderr=None, allow_qmp=False):
         self._command = command_line
+        self._allow_qmp = allow_qmp
         self._log_dir = pathlib.Path(command_line.log_dir)
         self._watchdogs = watchdogs
         self._sinks = {name: sink for name, sink in (("stdout", on_stdout), ("stderr", on_stderr)) if sink}
@@ -89,13 +92,14 @@ class VirtualMachine:
         with contextlib.ExitStack() as stack:
             followers = {name: stack.enter_context(contextlib.closing(Follower(self._log_dir / LOG_NAMES[name])))
                          for name in ("results", "console", *self._sinks)}
-            outcome = self._follow(followers)
+            monitor = stack.enter_context(contextlib.closing(Monitor(self._command.qmp_socket)))
+            outcome = self._follow(followers, monitor)
         if outcome.status is None and outcome.lost is None:
             outcome.lost = self._cause_of_death()
         return outcome
 
-    def _follow(self, followers):
-        outcome = Outcome()
+    def _follow(self, followers, monitor):
+        outcome = Outcome(monitor_errors=monitor.errors)
         parser = RecordParser()
         ended_at = None
         while True:
@@ -110,11 +114,16 @@ class VirtualMachine:
                 self._watchdogs.heard()
                 self._watchdogs.record(record)
                 outcome.records.append(record)
+                if record["type"] == "qmp" and self._allow_qmp:
+                    monitor.request(record)
+                elif record["type"] == "qmp":
+                    monitor.errors.append(f"{record.get('execute')}: --allow-qmp was not given")
                 if record["type"] == "exit":
                     outcome.status = record.get("status")
                     ended_at = time.monotonic()
             if gone:
                 break
+            monitor.poll()
             if ended_at is not None:
                 if time.monotonic() - ended_at > AFTER_THE_END_SECONDS:
                     break

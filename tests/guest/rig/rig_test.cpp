@@ -18,6 +18,7 @@
 #include <system_error>
 
 #include "expect.hpp"
+#include "qmp.hpp"
 
 namespace {
 
@@ -136,6 +137,25 @@ TEST(Rig, SeesQemuLogAGuestError) {
     const pcienic::guest::ExpectGuestError error{"Invalid write at addr 0x0, size 1, region 'edu-mmio'"};
     const EduRegisters edu;
     edu.at<std::uint8_t>(0) = 1;  // edu's registers take no access below four bytes
+}
+
+/// Waits until the path exists, or until it does not; the suite's watchdog ends what never comes.
+void await(const fs::path& path, bool exists) {
+    while (fs::exists(path) != exists) {
+        ::usleep(1000);
+    }
+}
+
+TEST(Rig, UnplugsAndPlugsADeviceWhenATestAsksForIt) {
+    const auto all = environment("PCIENIC_BDFS");
+    const fs::path nvme = fs::path("/sys/bus/pci/devices") / all.substr(all.rfind(' ') + 1);
+    for (int cycle = 0; cycle < 3; ++cycle) {
+        pcienic::guest::qmp("device_del", {{"id", "dev1"}});
+        await(nvme, false);
+        pcienic::guest::qmp("device_add", {{"driver", "nvme"}, {"id", "dev1"}, {"bus", "port1"}, {"serial", "rig"}});
+        await(nvme, true);
+    }
+    EXPECT_EQ(contents(nvme / "class"), "0x010802\n");
 }
 
 }  // namespace

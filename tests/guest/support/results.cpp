@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "qmp.hpp"
+
 namespace pcienic::guest {
 namespace {
 
@@ -67,10 +69,25 @@ Record& Record::texts(std::string_view key, const std::vector<std::string>& valu
     return *this;
 }
 
+Record& Record::object(std::string_view key,
+                       std::initializer_list<std::pair<std::string_view, std::string_view>> members) {
+    json_ += ',' + quoted(key) + ":{";
+    bool first = true;
+    for (const auto& [name, value] : members) {
+        json_ += (std::exchange(first, false) ? "" : ",") + quoted(name) + ':' + quoted(value);
+    }
+    json_ += '}';
+    return *this;
+}
+
 void Record::send() {
     if (const char* path = std::getenv("PCIENIC_RESULTS")) {
         write_whole(path, json_ + "}\n");
     }
+}
+
+void qmp(std::string_view command, std::initializer_list<std::pair<std::string_view, std::string_view>> arguments) {
+    Record("qmp").text("execute", command).object("arguments", arguments).send();
 }
 
 void mark_kernel_log(std::string_view line) {

@@ -6,8 +6,10 @@
 ///
 /// The channel is the file named by $PCIENIC_RESULTS. Without it (a program run by hand) records go nowhere.
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pcienic::guest {
@@ -20,6 +22,7 @@ class Record {
     Record& text(std::string_view key, std::string_view value);
     Record& number(std::string_view key, long long value);
     Record& texts(std::string_view key, const std::vector<std::string>& values);
+    Record& object(std::string_view key, std::initializer_list<std::pair<std::string_view, std::string_view>> members);
 
     /// Writes the record with a single write, so that records of several processes do not mix.
     void send();
