@@ -7,6 +7,9 @@ include(CMakePackageConfigHelpers)
 
 add_library(uiovfio_asio INTERFACE)
 target_link_libraries(uiovfio_asio INTERFACE uiovfio Boost::headers)
+# The package's names within the build, too: examples/ is written once for both.
+add_library(uiovfio::uiovfio ALIAS uiovfio)
+add_library(uiovfio::asio ALIAS uiovfio_asio)
 
 set_target_properties(uiovfio_asio PROPERTIES EXPORT_NAME asio)
 set_target_properties(pcienic_driver PROPERTIES EXPORT_NAME pcienic)
