@@ -34,6 +34,8 @@ constexpr std::array kDescriptions{
                 "bind every device of the group to vfio-pci, or take its driver away"},
     Description{Errc::group_busy, "group_busy", "the IOMMU group is held by another process",
                 "end that process; `fuser -v /dev/vfio/*` names it"},
+    Description{Errc::device_busy, "device_busy", "the device is open elsewhere",
+                "end the process that has it, or close it there"},
     Description{Errc::no_iommu, "no_iommu", "no IOMMU is in use",
                 "turn it on in the firmware and boot with intel_iommu=on or amd_iommu=on"},
     Description{Errc::no_vfio, "no_vfio", "the kernel has no VFIO", "load it with `modprobe vfio-pci`"},

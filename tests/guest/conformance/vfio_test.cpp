@@ -137,10 +137,15 @@ TEST(VfioOpen, TellsThatThereIsNoSuchDevice) {
     EXPECT_EQ(errc_of([] { (void)Device::open(Bdf::parse("0000:ff:1f.7")); }), Errc::no_such_device);
 }
 
-TEST(VfioOpen, TellsThatTheGroupIsBusyAndOpensItOnceItIsNot) {
+TEST(VfioOpen, TellsThatTheDeviceIsBusyAndOpensItOnceItIsNot) {
+    constexpr std::chrono::milliseconds kDoNotWait{0};
     auto first = Device::open(device_under_test());
-    EXPECT_EQ(errc_of([] { (void)Device::open(device_under_test(), {.busy_timeout = std::chrono::milliseconds{0}}); }),
-              Errc::group_busy);
+    EXPECT_EQ(errc_of([&] { (void)Device::open(device_under_test(), {.busy_timeout = kDoNotWait}); }),
+              Errc::device_busy);
+    EXPECT_THAT(in_child([&]() -> std::string {
+                    return Device::open(device_under_test(), {.busy_timeout = kDoNotWait}) ? "it opened" : "";
+                }),
+                AllOf(HasSubstr("group_busy: "), HasSubstr("fuser -v /dev/vfio/")));
     std::thread closing{[&] { first.close(); }};
     const auto second = Device::open(device_under_test(), {.busy_timeout = kPatience});
     closing.join();
@@ -283,6 +288,45 @@ TEST(VfioDevices, WorkSideBySide) {
     EXPECT_EQ(regs::Scratch::read(second_registers).raw(), 0x22222222u);
     second.interrupts().trigger(0);
     EXPECT_EQ(second.interrupts().wait(0, kPatience), 1u);
+}
+
+TEST(VfioDevices, OfOneGroupShareItInOneProcess) {
+    load_module("nvme");
+    const Pair pair = find_pair();
+    uiovfio::bind(pair.pcienic, "vfio-pci");
+    uiovfio::bind(pair.other, "vfio-pci");
+    {
+        auto first = Device::open(pair.pcienic);
+        auto second = Device::open(pair.other);
+        EXPECT_EQ(second.config().device_id(), describe(pair.other).device);
+
+        // They see the same bus addresses, so no two pieces may have the same ones.
+        auto first_buffer = first.dma().allocate(kPage);
+        const auto second_buffer = second.dma().allocate(kPage);
+        const Iova lost = first_buffer.iova();
+        EXPECT_NE(lost, second_buffer.iova());
+        EXPECT_EQ(errc_of([&] { (void)second.dma().map(second_buffer.bytes(), {.iova = lost}); }),
+                  Errc::mapping_overlap);
+
+        first.interrupts().enable(InterruptMode::msix, 2);
+        second.interrupts().enable(InterruptMode::msix, 1);
+        const auto window = first.bar(pcienic::kBarRegisters).window();
+        regs::IrqTest::write(window, 1);
+        EXPECT_EQ(first.interrupts().wait(1, kPatience), 1u);
+
+        // What one leaves behind is not there for the other.
+        first.close();
+        EXPECT_EQ(second.dma().map(second_buffer.bytes(), {.iova = lost}).iova(), lost);
+        second.interrupts().trigger(0);
+        EXPECT_EQ(second.interrupts().wait(0, kPatience), 1u);
+
+        first = Device::open(pair.pcienic);
+        second.close();
+        EXPECT_EQ(first.config().vendor_id(), pcienic::kVendorId);
+        (void)first.dma().allocate(kPage);
+    }
+    uiovfio::restore(pair.other);
+    uiovfio::restore(pair.pcienic);
 }
 
 TEST(VfioDevices, KeepStickyRegistersFromProcessToProcess) {

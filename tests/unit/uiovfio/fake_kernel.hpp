@@ -70,7 +70,7 @@ class FakeKernel : public detail::System {
         if (descriptor < kContainer) return ::close(descriptor);  // a real one: memory for "all ones"
         log.push_back("close " + name_of(descriptor));
         open_files.erase(descriptor);
-        if (descriptor == kDevice) device_is_mapped_when_closed = mapped_ > 0;
+        if (descriptor >= kDevice) device_is_mapped_when_closed = mapped_ > 0;
         if (descriptor == kContainer) group_attached_ = iommu_set_ = false;
         return 0;
     }
@@ -106,8 +106,10 @@ class FakeKernel : public detail::System {
             case VFIO_GROUP_GET_DEVICE_FD: {
                 if (!iommu_set_) return error(EINVAL);
                 device_name = static_cast<const char*>(argument);
-                const int result = call("GET_DEVICE_FD", kDevice);
-                if (result == kDevice) open_files.insert(kDevice);
+                const int result = call("GET_DEVICE_FD", kDevice + devices_opened_);
+                if (result < 0) return result;
+                ++devices_opened_;
+                open_files.insert(result);
                 return result;
             }
             case VFIO_DEVICE_GET_INFO:
@@ -131,7 +133,7 @@ class FakeKernel : public detail::System {
 
     ssize_t pread(int descriptor, void* buffer, std::size_t length, std::uint64_t offset) noexcept override {
         if (const int code = failure("pread")) return error(code);
-        if (descriptor != kDevice) return error(EBADF);
+        if (descriptor < kDevice) return error(EBADF);
         const auto region = static_cast<unsigned>(offset / kRegionStride);
         const std::uint64_t at = offset % kRegionStride;
         if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
@@ -145,7 +147,7 @@ class FakeKernel : public detail::System {
 
     ssize_t pwrite(int descriptor, const void* buffer, std::size_t length, std::uint64_t offset) noexcept override {
         if (const int code = failure("pwrite")) return error(code);
-        if (descriptor != kDevice) return error(EBADF);
+        if (descriptor < kDevice) return error(EBADF);
         const auto region = static_cast<unsigned>(offset / kRegionStride);
         if (region == VFIO_PCI_CONFIG_REGION_INDEX)
             std::memcpy(&config[offset % kRegionStride], buffer, length);
@@ -156,7 +158,7 @@ class FakeKernel : public detail::System {
 
     void* mmap(void* address, std::size_t length, int protection, int flags, int descriptor,
                std::uint64_t offset) noexcept override {
-        if (descriptor == kDevice) {
+        if (descriptor >= kDevice) {
             log.push_back("mmap BAR" + std::to_string(offset / kRegionStride) + "+" +
                           std::to_string(offset % kRegionStride) + " length " + std::to_string(length));
             if (const int code = failure("mmap")) {
@@ -183,7 +185,7 @@ class FakeKernel : public detail::System {
   private:
     static constexpr int kContainer = 100000;
     static constexpr int kGroup = 100001;
-    static constexpr int kDevice = 100002;
+    static constexpr int kDevice = 100002;  // and from there on: all devices look alike
 
     static std::string name_of(int descriptor) {
         return descriptor == kContainer ? "container" : descriptor == kGroup ? "group" : "device";
@@ -358,6 +360,7 @@ class FakeKernel : public detail::System {
     std::size_t grown_ = 0;
     bool group_attached_ = false;
     bool iommu_set_ = false;
+    int devices_opened_ = 0;
     int mapped_ = 0;
 };
 

@@ -82,6 +82,13 @@ class FakeTree {
         std::filesystem::create_directories(root.sys / "class/iommu/dmar0");
     }
 
+    /// A further function of a group that set_group() made.
+    void join_group(const std::string& bdf, unsigned group) const {
+        const auto directory = root.sys / "kernel/iommu_groups" / std::to_string(group);
+        std::filesystem::create_directory_symlink(device(bdf), directory / "devices" / bdf);
+        std::filesystem::create_directory_symlink(directory, device(bdf) / "iommu_group");
+    }
+
     void add_vfio_nodes(unsigned group) const {
         put(root.dev / "vfio/vfio", "");
         put(root.dev / "vfio" / std::to_string(group), "");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <vector>
 
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
@@ -77,10 +78,11 @@ TEST_F(Vfio, OpensInTheKernelsOrderAndClosesInTheReverse) {
         EXPECT_EQ(kernel.device_name, kDevice);
     }
     auto& log = kernel.log;
-    ASSERT_GE(log.size(), 8u);
-    EXPECT_THAT(std::vector(log.begin(), log.begin() + 9),
-                ElementsAre("open container", "GET_API_VERSION", "CHECK_EXTENSION", "open group", "GET_STATUS",
-                            "SET_CONTAINER", "SET_IOMMU", "GET_DEVICE_FD", "GET_INFO"));
+    ASSERT_GE(log.size(), 11u);
+    EXPECT_THAT(
+        std::vector(log.begin(), log.begin() + 11),
+        ElementsAre("open container", "GET_API_VERSION", "CHECK_EXTENSION", "open group", "GET_STATUS", "SET_CONTAINER",
+                    "SET_IOMMU", "IOMMU_GET_INFO", "IOMMU_GET_INFO", "GET_DEVICE_FD", "GET_INFO"));
     EXPECT_THAT(std::vector(log.end() - 3, log.end()), ElementsAre("close device", "close group", "close container"));
     EXPECT_TRUE(kernel.open_files.empty());
 }
@@ -157,6 +159,85 @@ TEST_F(Vfio, DoesNotWaitForABusyGroupForEver) {
     kernel.slept = 0;
     EXPECT_EQ(opening_error({.busy_timeout = std::chrono::milliseconds{0}}).errc(), Errc::group_busy);
     EXPECT_EQ(kernel.slept, 0u);
+}
+
+TEST_F(Vfio, OpensADeviceOnceInAProcess) {
+    Device first = open();
+    kernel.log.clear();
+    try {
+        (void)open({.busy_timeout = std::chrono::milliseconds{200}});
+        ADD_FAILURE() << "it opened twice";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.errc(), Errc::device_busy);
+        EXPECT_THAT(error.what(), HasSubstr("this process has the device open"));
+    }
+    EXPECT_EQ(kernel.slept, 200u);
+    EXPECT_TRUE(kernel.log.empty());
+    first.close();
+    EXPECT_TRUE(open().is_open());
+}
+
+/// A second function of the group, which the process opens as well.
+class VfioPair : public Vfio {
+  protected:
+    VfioPair() {
+        tree.add_function(kSecond);
+        tree.set_driver(kSecond, "vfio-pci");
+        tree.join_group(kSecond, 7);
+    }
+
+    Device open_second() {
+        const Bdf bdf = Bdf::parse(kSecond);
+        return DeviceFactory::make(bdf, detail::open_vfio(bdf, {.root = tree.root}, kernel), true);
+    }
+
+    static constexpr const char* kSecond = "0000:01:00.1";
+};
+
+TEST_F(VfioPair, SharesTheGroupAndTheContainerUntilTheLastCloses) {
+    Device first = open();
+    kernel.log.clear();
+    Device second = open_second();
+    EXPECT_EQ(kernel.device_name, kSecond);
+    EXPECT_EQ(kernel.log.front(), "GET_DEVICE_FD");
+    kernel.log.clear();
+    first.close();
+    EXPECT_THAT(kernel.log, ElementsAre("close device"));
+    (void)second.dma().allocate(kPage);
+    first = open();
+    second.close();
+    first.close();
+    EXPECT_THAT(std::vector(kernel.log.end() - 3, kernel.log.end()),
+                ElementsAre("close device", "close group", "close container"));
+    EXPECT_TRUE(kernel.open_files.empty());
+    EXPECT_TRUE(open().is_open());
+}
+
+TEST_F(VfioPair, SharesTheBusAddressesToo) {
+    Device first = open();
+    Device second = open_second();
+    const auto one = first.dma().allocate(kPage);
+    const auto two = second.dma().allocate(kPage);
+    EXPECT_EQ(two.iova(), one.iova() + kPage);
+    EXPECT_THAT(text_of(Errc::mapping_overlap, [&] { (void)second.dma().map(two.bytes(), {.iova = one.iova()}); }),
+                HasSubstr("in use"));
+}
+
+TEST_F(VfioPair, TakesItsMappingsAlongWhenTheOtherStays) {
+    Device first = open();
+    Device second = open_second();
+    auto one = first.dma().allocate(kPage);
+    auto two = first.dma().allocate(kPage);
+    const auto other = second.dma().allocate(kPage);
+    two.unmap();
+    kernel.log.clear();
+    first.close();
+    EXPECT_THAT(kernel.log, ElementsAre("close device", "UNMAP_DMA"));
+    EXPECT_EQ(kernel.mappings.size(), 1u);
+    EXPECT_TRUE(kernel.mappings.contains(to_integer(other.iova())));
+    EXPECT_EQ(second.dma().allocate(kPage).iova(), one.iova());
+    one.unmap();
+    EXPECT_EQ(kernel.mappings.size(), 1u);
 }
 
 TEST_F(Vfio, KnowsAGroupThatIsNotViable) {

@@ -26,6 +26,7 @@ Exit exit_for(uiovfio::Errc errc) noexcept {
         case bind_failed:
         case group_not_viable:
         case group_busy:
+        case device_busy:
         case no_iommu:
         case no_vfio:
         case permission_denied:

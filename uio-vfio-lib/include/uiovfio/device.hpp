@@ -35,7 +35,8 @@ struct OpenOptions {
     std::string backend = "auto";
     /// Whether to set the Bus Master bit; without it the device can neither use DMA nor send MSI or MSI-X.
     bool bus_master = true;
-    /// How long to try again while another process still holds the IOMMU group: one that just ended may take a moment.
+    /// How long to try again while the IOMMU group or the device is still held elsewhere: a process that just ended may
+    /// take a moment.
     std::chrono::milliseconds busy_timeout{1000};
     /// Where the kernel's trees are.
     SysfsRoot root = {};
@@ -57,8 +58,8 @@ class Device {
     ~Device();
 
     /// Opens the function at `bdf`, enables its memory space and, unless told otherwise, bus mastering.
-    /// Throws no_such_device, not_bound, group_not_viable, group_busy, no_iommu, no_vfio, permission_denied,
-    /// unknown_backend, device_gone, system_error.
+    /// Throws no_such_device, not_bound, group_not_viable, group_busy, device_busy, no_iommu, no_vfio,
+    /// permission_denied, unknown_backend, unsupported, device_gone, system_error.
     static Device open(const Bdf& bdf, const OpenOptions& options = {});
     static Device open(const Bdf& bdf, const OpenOptions& options, std::error_code& ec) noexcept;
 

@@ -34,6 +34,7 @@ enum class Errc {
     not_bound,               ///< the device is not bound to the driver that the backend needs
     group_not_viable,        ///< another function of the IOMMU group is in the hands of a kernel driver
     group_busy,              ///< another process holds the IOMMU group
+    device_busy,             ///< another process, or this one, has the device open
     no_iommu,                ///< the machine has no IOMMU in use
     no_vfio,                 ///< the kernel's VFIO modules are not there
     permission_denied,       ///< the process may not open the node
