@@ -42,6 +42,7 @@ class AsyncVector {
         : state_{std::make_shared<State>(executor, interrupts.subscribe(vector))} {}
 
     AsyncVector(AsyncVector&&) noexcept = default;
+    /// Cancels its own wait, and takes over the other's vector and wait.
     AsyncVector& operator=(AsyncVector&& other) noexcept {
         if (this != &other) {
             cancel();
@@ -72,6 +73,7 @@ class AsyncVector {
         state_->descriptor.cancel(ignored);
     }
 
+    /// The one that it was made with. Throws Errc::closed once moved from.
     [[nodiscard]] boost::asio::any_io_executor get_executor() { return required_state()->descriptor.get_executor(); }
 
   private:

@@ -43,6 +43,7 @@ struct BackendTraits {
     /// A bit for each Feature, by its number.
     std::uint32_t features = 0;
 
+    /// Whether `features` has it.
     [[nodiscard]] constexpr bool can(Feature feature) const noexcept {
         return (features >> static_cast<unsigned>(feature) & 1U) != 0;
     }

@@ -25,6 +25,7 @@ class Bar {
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     /// Bytes, a power of two; 0 for an index that the device does not implement.
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+    /// What kind of address the device has there, from the register's lowest bits (PCI Local Bus 3.0, 6.2.5.1).
     [[nodiscard]] bool is_64bit() const noexcept { return is_64bit_; }
     [[nodiscard]] bool is_prefetchable() const noexcept { return is_prefetchable_; }
     /// I/O space, which is never mapped; otherwise memory space.
@@ -52,6 +53,7 @@ class Bar {
     T read(std::uint64_t offset, std::error_code& ec) const noexcept {
         return static_cast<T>(read_checked(offset, sizeof(T), ec));
     }
+    /// As read().
     template <MmioWidth T>
     void write(std::uint64_t offset, std::type_identity_t<T> value) const {
         write_checked(offset, sizeof(T), value);

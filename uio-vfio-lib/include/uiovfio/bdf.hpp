@@ -27,6 +27,7 @@ struct Bdf {
     /// Reads "0000:01:00.0" or, with domain 0, "01:00.0". Throws Errc::invalid_bdf, which shows the text.
     static Bdf parse(std::string_view text);
     static Bdf parse(std::string_view text, std::error_code& ec) noexcept;
+    /// Nothing instead of an exception.
     static std::optional<Bdf> try_parse(std::string_view text) noexcept;
 
     friend constexpr auto operator<=>(const Bdf&, const Bdf&) = default;
@@ -35,6 +36,7 @@ struct Bdf {
 /// The long form, as sysfs spells it: "0000:01:00.0".
 std::string to_string(const Bdf& bdf);
 
+/// Writes to_string(bdf).
 std::ostream& operator<<(std::ostream& out, const Bdf& bdf);
 
 }  // namespace uiovfio

@@ -44,6 +44,7 @@ std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root
 /// Binds for as long as it lives, then restores. Move-only.
 class ScopedBinding {
   public:
+    /// bind(), with what it throws.
     ScopedBinding(const Bdf& bdf, std::string_view driver, SysfsRoot root = {});
     ScopedBinding(ScopedBinding&& other) noexcept;
     ScopedBinding& operator=(ScopedBinding&& other) noexcept;
@@ -51,6 +52,7 @@ class ScopedBinding {
 
     /// Leaves the device with its new driver; the record stays for a later restore().
     void release() noexcept { bound_ = false; }
+    /// What bind() returned.
     [[nodiscard]] const std::string& previous_driver() const noexcept { return previous_; }
 
   private:

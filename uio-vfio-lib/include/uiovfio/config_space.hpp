@@ -78,6 +78,7 @@ class ConfigSpace {
     /// 256 for a conventional function, 4096 for PCI Express.
     [[nodiscard]] std::uint16_t size() const noexcept { return size_; }
 
+    /// One access of so many bits.
     [[nodiscard]] std::uint8_t read8(std::uint16_t offset) const;
     [[nodiscard]] std::uint16_t read16(std::uint16_t offset) const;
     [[nodiscard]] std::uint32_t read32(std::uint16_t offset) const;
@@ -85,6 +86,7 @@ class ConfigSpace {
     void write16(std::uint16_t offset, std::uint16_t value) const;
     void write32(std::uint16_t offset, std::uint32_t value) const;
 
+    /// Their twins.
     std::uint8_t read8(std::uint16_t offset, std::error_code& ec) const noexcept;
     std::uint16_t read16(std::uint16_t offset, std::error_code& ec) const noexcept;
     std::uint32_t read32(std::uint16_t offset, std::error_code& ec) const noexcept;
@@ -92,6 +94,7 @@ class ConfigSpace {
     void write16(std::uint16_t offset, std::uint16_t value, std::error_code& ec) const noexcept;
     void write32(std::uint16_t offset, std::uint32_t value, std::error_code& ec) const noexcept;
 
+    /// The registers of the type 0 header (PCI Local Bus 3.0, 6.2.1 to 6.2.4) by name.
     [[nodiscard]] std::uint16_t vendor_id() const { return read16(config::kVendorId); }
     [[nodiscard]] std::uint16_t device_id() const { return read16(config::kDeviceId); }
     [[nodiscard]] std::uint16_t subsystem_vendor_id() const { return read16(config::kSubsystemVendorId); }
@@ -118,6 +121,7 @@ class ConfigSpace {
     /// Device::open sets it unless told not to; clear it to stop a device before its memory is taken away.
     [[nodiscard]] bool bus_master() const { return (command() & config::kCommandBusMaster) != 0; }
     bool bus_master(std::error_code& ec) const noexcept { return (command(ec) & config::kCommandBusMaster) != 0; }
+    /// Sets or clears it.
     void set_bus_master(bool enable) const;
     void set_bus_master(bool enable, std::error_code& ec) const noexcept;
 

@@ -30,6 +30,7 @@ namespace detail {
 struct DeviceState;
 }
 
+/// How a device is opened.
 struct OpenOptions {
     /// One of backends(), or "auto": the one that fits what the device is bound to and what the kernel has.
     std::string backend = "auto";
@@ -65,9 +66,11 @@ class Device {
 
     /// Stops the device (bus master off), disables its interrupts, ends its mappings and closes it. Twice is fine.
     void close() noexcept;
+    /// False for an empty Device, and after close().
     [[nodiscard]] bool is_open() const noexcept;
     explicit operator bool() const noexcept { return is_open(); }
 
+    /// Where it is; all zeros for an empty Device.
     [[nodiscard]] const Bdf& bdf() const noexcept;
     /// The name of the one in backends() through which it is open; empty for an empty Device.
     [[nodiscard]] std::string_view backend() const noexcept;

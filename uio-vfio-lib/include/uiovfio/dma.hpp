@@ -36,18 +36,21 @@ enum class DmaDirection {
     from_device,  ///< the device may write it
 };
 
+/// How memory is mapped.
 struct MapOptions {
     DmaDirection direction = DmaDirection::bidirectional;
     /// A bus address of the caller's choice; otherwise the library chooses one.
     std::optional<Iova> iova = {};
 };
 
+/// Whether an allocation is made of huge pages.
 enum class HugePages {
     prefer,   ///< 2 MiB pages for allocations of at least that size where the system has them, else ordinary ones
     require,  ///< Errc::hugepages_unavailable where there are none
     never,
 };
 
+/// How memory is allocated and mapped.
 struct AllocateOptions {
     DmaDirection direction = DmaDirection::bidirectional;
     HugePages huge_pages = HugePages::prefer;
@@ -62,6 +65,7 @@ class DmaMapping {
     DmaMapping& operator=(DmaMapping&& other) noexcept;
     ~DmaMapping();
 
+    /// The bus address of its first byte.
     [[nodiscard]] Iova iova() const noexcept { return iova_; }
     /// The bus address of a byte of it. Throws out_of_bounds; offset == size() is allowed, as "the end".
     [[nodiscard]] Iova iova_at(std::size_t offset) const;
@@ -94,6 +98,7 @@ class DmaBuffer {
     DmaBuffer& operator=(DmaBuffer&& other) noexcept;
     ~DmaBuffer();
 
+    /// As DmaMapping's.
     [[nodiscard]] Iova iova() const noexcept { return mapping_.iova(); }
     [[nodiscard]] Iova iova_at(std::size_t offset) const { return mapping_.iova_at(offset); }
     Iova iova_at(std::size_t offset, std::error_code& ec) const noexcept { return mapping_.iova_at(offset, ec); }
@@ -107,6 +112,7 @@ class DmaBuffer {
     void unmap();
     void unmap(std::error_code& ec) noexcept;
 
+    /// False once unmapped or moved from.
     explicit operator bool() const noexcept { return !memory_.empty(); }
 
   private:

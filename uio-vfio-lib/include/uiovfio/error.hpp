@@ -66,6 +66,7 @@ enum class Errc {
 /// The category of Errc; its name is "uiovfio".
 const std::error_category& category() noexcept;
 
+/// So that an Errc is an error_code by itself.
 inline std::error_code make_error_code(Errc errc) noexcept { return {static_cast<int>(errc), category()}; }
 
 /// What to do about an error, in general terms, as one sentence without a full stop; never empty. An Error carries a
@@ -78,6 +79,7 @@ std::string_view name(Errc errc) noexcept;
 /// The exception of this library. what() reads "OBJECT: what was wrong: remedy". Copying never throws.
 class Error : public std::system_error {
   public:
+    /// \param errc          what went wrong
     /// \param object        what it happened to: a BDF, a device node, "BAR2", "vector 7"
     /// \param what_was_wrong one clause, with the figures; empty means the category's message
     /// \param system_errno  errno of the failed system call, or 0
@@ -85,11 +87,13 @@ class Error : public std::system_error {
     Error(Errc errc, std::string object, std::string what_was_wrong = {}, int system_errno = 0,
           std::string remedy = {});
 
+    /// What went wrong, and the parts of what(); system_errno() is 0 where no system call failed.
     [[nodiscard]] Errc errc() const noexcept { return static_cast<Errc>(code().value()); }
     [[nodiscard]] std::string_view object() const noexcept;
     [[nodiscard]] std::string_view what_was_wrong() const noexcept;
     [[nodiscard]] std::string_view remedy() const noexcept;
     [[nodiscard]] int system_errno() const noexcept;
+    /// The whole: OBJECT: what was wrong: remedy.
     [[nodiscard]] const char* what() const noexcept override;
 
   private:

@@ -27,6 +27,7 @@ class InterruptState;
 struct VectorSet;
 }  // namespace detail
 
+/// How a device interrupts: by a line, by one message with a few numbers, or by a table of messages.
 enum class InterruptMode { intx, msi, msix };
 
 /// "INTx", "MSI", "MSI-X".

@@ -36,6 +36,7 @@ enum class Access {
     rc,    ///< cleared by being read
 };
 
+/// True where a load tells something, and where a store may change something.
 constexpr bool is_readable(Access access) noexcept { return access != Access::wo; }
 constexpr bool is_writable(Access access) noexcept { return access != Access::ro && access != Access::rc; }
 /// True for bits where writing back what was read does harm.
@@ -59,11 +60,15 @@ template <class Reg, MmioWidth T>
 class RegisterValue {
   public:
     constexpr RegisterValue() noexcept = default;
+    /// From the bits as they are on the bus, and back.
     constexpr RegisterValue(T raw) noexcept : raw_{raw} {}  // NOLINT(google-explicit-constructor): write(io, 5)
 
+    /// The bits as they are on the bus.
     [[nodiscard]] constexpr T raw() const noexcept { return raw_; }
+    /// raw().
     constexpr explicit operator T() const noexcept { return raw_; }
 
+    /// The value of a field; one that is write-only does not compile.
     template <class F>
     [[nodiscard]] constexpr typename F::ValueType get() const noexcept {
         static_assert(std::derived_from<typename F::Owner, Reg>, "the field belongs to another register");
@@ -96,12 +101,15 @@ template <std::size_t Offset, MmioWidth T, Access A, T WriteOneMask = T{0}>
 struct Register {
     static_assert(Offset % sizeof(T) == 0, "a register is naturally aligned");
 
+    /// What the register holds, its place in bytes from the block's start, and what may be done with it.
     using Raw = T;
+    /// A snapshot of it.
     using Value = RegisterValue<Register, T>;
     static constexpr std::size_t kOffset = Offset;
     static constexpr Access kAccess = A;
     static constexpr T kWriteOneMask = WriteOneMask;
 
+    /// One load: a snapshot.
     template <RegisterIo Io>
     [[nodiscard, gnu::always_inline]] static Value read(Io& io) noexcept(noexcept(io.template load<T>(Offset)))
         requires(is_readable(A))
@@ -109,6 +117,7 @@ struct Register {
         return Value{io.template load<T>(Offset)};
     }
 
+    /// One store of the whole register.
     template <RegisterIo Io>
     [[gnu::always_inline]] static void write(Io& io, Value value) noexcept(noexcept(io.template store<T>(Offset, T{})))
         requires(is_writable(A))
@@ -154,7 +163,9 @@ struct RegisterArray {
     static_assert(Offset % sizeof(T) == 0, "a register is naturally aligned");
     static_assert(Count > 0);
 
+    /// What one of them holds, where the first one is in bytes from the block's start, and what may be done with them.
     using Raw = T;
+    /// A snapshot of one.
     using Value = RegisterValue<RegisterArray, T>;
     static constexpr std::size_t kOffset = Offset;
     static constexpr std::size_t kCount = Count;
@@ -172,6 +183,7 @@ struct RegisterArray {
         return Offset + index * sizeof(T);
     }
 
+    /// As Register::read(). Throws Errc::out_of_bounds.
     template <RegisterIo Io>
     [[nodiscard]] static Value read(Io& io, std::size_t index)
         requires(is_readable(A))
@@ -179,6 +191,7 @@ struct RegisterArray {
         return Value{io.template load<T>(offset(index))};
     }
 
+    /// As Register::write(). Throws Errc::out_of_bounds.
     template <RegisterIo Io>
     static void write(Io& io, std::size_t index, Value value)
         requires(is_writable(A))
@@ -186,6 +199,7 @@ struct RegisterArray {
         io.template store<T>(offset(index), value.raw());
     }
 
+    /// As Register::modify(). Throws Errc::out_of_bounds.
     template <RegisterIo Io, std::invocable<Value&> Change>
     static void modify(Io& io, std::size_t index, Change&& change)
         requires(A == Access::rw)
@@ -207,7 +221,9 @@ template <class Reg, unsigned Lsb, unsigned Msb, Access A, class V = detail::Def
 struct Field {
     static_assert(Lsb <= Msb && Msb < 64);
 
+    /// The register, how a value of the field is typed, its bits counted from 0, and the largest value that fits.
     using Owner = Reg;
+    /// What get() gives and set() takes.
     using ValueType = V;
     static constexpr unsigned kLsb = Lsb;
     static constexpr unsigned kMsb = Msb;

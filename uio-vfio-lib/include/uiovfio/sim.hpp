@@ -16,6 +16,7 @@
 
 namespace uiovfio {
 
+/// What the device is like.
 struct SimOptions {
     /// Where the device says it is.
     Bdf bdf = {0, 0, 1, 0};

@@ -39,16 +39,19 @@ class MappedWindow {
     /// For Bar, and for tests that put a register block into ordinary memory.
     constexpr MappedWindow(volatile void* base, std::size_t size) noexcept : base_{base}, size_{size} {}
 
+    /// One load of T's width, `offset` bytes from the window's start.
     template <MmioWidth T>
     [[nodiscard, gnu::always_inline]] T load(std::size_t offset) const noexcept {
         return uiovfio::load<T>(static_cast<const volatile std::byte*>(base_) + offset);
     }
 
+    /// One store of T's width.
     template <MmioWidth T>
     [[gnu::always_inline]] void store(std::size_t offset, std::type_identity_t<T> value) const noexcept {
         uiovfio::store<T>(static_cast<volatile std::byte*>(base_) + offset, value);
     }
 
+    /// Its first byte, its length in bytes, and whether there is anything: false for a default-constructed one.
     [[nodiscard]] constexpr volatile void* data() const noexcept { return base_; }
     [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
     constexpr explicit operator bool() const noexcept { return base_ != nullptr; }
@@ -75,6 +78,7 @@ class Window {
           region_{region},
           backend_{std::move(backend)} {}
 
+    /// One load of T's width, `offset` bytes from the window's start.
     template <MmioWidth T>
     [[nodiscard]] T load(std::size_t offset) const noexcept {
         if (fits(offset, sizeof(T), mapped_size_)) [[likely]]
@@ -83,6 +87,7 @@ class Window {
         return static_cast<T>(detail::region_load(*backend_, region_, offset_ + offset, sizeof(T)));
     }
 
+    /// One store of T's width.
     template <MmioWidth T>
     void store(std::size_t offset, std::type_identity_t<T> value) const noexcept {
         if (fits(offset, sizeof(T), mapped_size_)) [[likely]] {
@@ -92,6 +97,7 @@ class Window {
         }
     }
 
+    /// Bytes.
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     /// True where loads and stores are single instructions.
     [[nodiscard]] bool is_mapped() const noexcept { return mapped_ != nullptr; }

@@ -21,6 +21,7 @@
 
 namespace pcienic {
 
+/// What a command does.
 using Opcode = Descriptor::Control::OpcodeValue;
 
 /// An offset in the device's own memory (BAR4).
@@ -36,11 +37,13 @@ struct Piece {
 /// assigned or destroyed while a command that names it is outstanding (DmaEngine::owns tells).
 class ScatterList {
   public:
+    /// Memory for `capacity` pieces, at most kMaxSgEntries. Throws what DmaSpace::allocate throws.
     explicit ScatterList(uiovfio::DmaSpace& space, std::size_t capacity = kMaxSgEntries);
 
     /// Replaces the list. Does not allocate. Throws Errc::list_too_long beyond the capacity.
     void assign(std::span<const Piece> pieces);
 
+    /// Where the list lies, how many pieces it has and how many it has room for, and one of them.
     uiovfio::Iova address() const noexcept { return buffer_.iova(); }
     std::uint16_t size() const noexcept { return size_; }
     std::size_t capacity() const noexcept { return capacity_; }
@@ -58,6 +61,7 @@ class ScatterList {
 
 /// One side of a command that lies in host memory: an address, or a list.
 struct HostMemory {
+    /// A bus address, or a list.
     HostMemory(uiovfio::Iova at) noexcept : address(at) {}  // NOLINT(*-explicit-*)
     HostMemory(const ScatterList& pieces) noexcept
         : address(pieces.address()), list(&pieces) {}  // NOLINT(*-explicit-*)
@@ -66,6 +70,7 @@ struct HostMemory {
     const ScatterList* list = nullptr;
 };
 
+/// A command as the caller has it; copy(), fill() and nop() make them.
 struct Command {
     Opcode opcode = Opcode::kNop;
     std::uint64_t source = 0;  ///< a bus address, an offset in device memory, a list's address, or the fill pattern
@@ -77,8 +82,10 @@ struct Command {
     std::optional<std::uint16_t> vector = {};
 };
 
+/// Moves nothing: what comes back is the completion.
 inline Command nop() noexcept { return {}; }
 
+/// Copies `length` bytes within host memory.
 inline Command copy(HostMemory source, HostMemory destination, std::uint32_t length) noexcept {
     return {.opcode = Opcode::kHostToHost,
             .source = static_cast<std::uint64_t>(source.address),
@@ -88,6 +95,7 @@ inline Command copy(HostMemory source, HostMemory destination, std::uint32_t len
             .destination_list = destination.list};
 }
 
+/// Copies `length` bytes into device memory.
 inline Command copy(HostMemory source, DeviceOffset destination, std::uint32_t length) noexcept {
     return {.opcode = Opcode::kHostToDevice,
             .source = static_cast<std::uint64_t>(source.address),
@@ -96,6 +104,7 @@ inline Command copy(HostMemory source, DeviceOffset destination, std::uint32_t l
             .source_list = source.list};
 }
 
+/// Copies `length` bytes out of device memory.
 inline Command copy(DeviceOffset source, HostMemory destination, std::uint32_t length) noexcept {
     return {.opcode = Opcode::kDeviceToHost,
             .source = static_cast<std::uint64_t>(source),
@@ -113,6 +122,7 @@ inline Command fill(HostMemory destination, std::uint32_t length, std::uint64_t 
             .destination_list = destination.list};
 }
 
+/// As fill() of host memory.
 inline Command fill(DeviceOffset destination, std::uint32_t length, std::uint64_t pattern) noexcept {
     return {.opcode = Opcode::kFillDevice,
             .source = pattern,

@@ -31,6 +31,7 @@ class Driver;
 /// Names a submitted command. Tickets count up by one from the engine's making.
 enum class Ticket : std::uint64_t {};
 
+/// How a DmaEngine is set up.
 struct EngineOptions {
     std::size_t entries = 256;  ///< a power of two from 2 to 4096
     /// Raised by every command that names none itself; wait() then sleeps on it rather than spin. Interrupts must be
@@ -38,6 +39,8 @@ struct EngineOptions {
     std::optional<std::uint16_t> vector = {};
 };
 
+/// The device's one DMA queue: a ring of descriptors, and of their completions. Its functions want one thread at a
+/// time.
 class DmaEngine {
   public:
     /// Allocates the rings and starts the queue. Throws Errc::bad_ring_size, no_such_vector or engine_refused (with the
@@ -83,9 +86,11 @@ class DmaEngine {
     /// Throws Errc::engine_refused.
     void restart();
 
+    /// Whether the queue takes commands.
     bool running() const noexcept { return running_; }
     /// What the device had latched when the queue stopped by itself; empty while it runs.
     const std::optional<LatchedError>& stop_reason() const noexcept { return stop_reason_; }
+    /// Commands that may be outstanding at a time, those that are, and the vector that they raise at their end.
     std::size_t capacity() const noexcept { return slots_.size(); }
     std::size_t outstanding() const noexcept { return static_cast<std::size_t>(next_ - consumed_); }
     const std::optional<std::uint16_t>& vector() const noexcept { return options_.vector; }
@@ -103,6 +108,7 @@ class DmaEngine {
     void acknowledge() noexcept;
     /// Which of Interrupts' vectors the completions arrive on. Only with a vector.
     unsigned event() const noexcept;
+    /// Whose queue it is.
     Driver& driver() noexcept { return driver_; }
 
   private:

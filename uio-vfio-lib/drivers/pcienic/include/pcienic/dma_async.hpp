@@ -35,12 +35,15 @@ namespace pcienic {
 /// strand, as the executor. The engine must outlive the AsyncDma, which cancels its waits when it is destroyed.
 class AsyncDma {
   public:
+    /// Waits for the commands of `engine` on `executor`.
     AsyncDma(const boost::asio::any_io_executor& executor, DmaEngine& engine)
         : state_(std::make_shared<State>(executor, engine)) {}
     ~AsyncDma() { state_->cancel(); }
     AsyncDma(const AsyncDma&) = delete;
     AsyncDma& operator=(const AsyncDma&) = delete;
 
+    /// Waits for a command. Completes with `void(boost::system::error_code, Result)`: an error, and an empty Result,
+    /// only where the wait itself ended early; what became of the command is in the Result.
     template <typename Token>
     auto wait(Ticket ticket, Token&& token) {
         return boost::asio::async_compose<Token, void(boost::system::error_code, Result)>(

@@ -27,11 +27,13 @@
 
 namespace pcienic {
 
+/// Of the register interface: another major number is another interface.
 struct Version {
     unsigned major = 0;
     unsigned minor = 0;
     unsigned patch = 0;
 };
+/// "1.0.0".
 std::string to_string(const Version&);
 
 /// What the device says of itself.
@@ -60,6 +62,8 @@ struct Layout {
 /// until it does. Returns how many those are. For any device.
 unsigned enable_granted(uiovfio::Interrupts& interrupts, uiovfio::InterruptMode mode, unsigned at_most);
 
+/// The driver of an open pcienic. Registers are the device's own: functions that read and write them want one thread,
+/// or an order that the callers arrange; fire() and ring_doorbell() are single stores, for any thread.
 class Driver {
   public:
     /// Finds the registers and identifies the device. Throws Errc::not_a_pcienic, unsupported_version or bad_layout.
@@ -70,6 +74,7 @@ class Driver {
 
     /// Reads the identity anew, with the same checks.
     Identity identify();
+    /// What was found when it was last asked.
     const Identity& identity() const noexcept { return identity_; }
     const Layout& layout() const noexcept { return layout_; }
 
@@ -80,6 +85,7 @@ class Driver {
     /// interrupts is for uiovfio::Device::reset to say.
     void reset_function();
 
+    /// Registers that only store, and keep what they store over a reset.
     std::uint32_t scratch() noexcept;
     void set_scratch(std::uint32_t value) noexcept;
     std::uint64_t scratch64() noexcept;
@@ -104,15 +110,18 @@ class Driver {
     bool cause(unsigned vector);
     void clear_cause(unsigned vector);
 
+    /// DmaEngine's constructor.
     DmaEngine make_dma(EngineOptions options = {}) { return DmaEngine(*this, options); }
     /// Makes the DMA engine look at its ring; the stores to memory before it are visible to the device first.
     void ring_doorbell() noexcept;
 
+    /// The register block, for the types of pcienic/registers.hpp.
     uiovfio::Window& registers() noexcept { return registers_; }
     /// Device memory as the processor sees it. Throws what Device::bar throws where the device has none.
     const uiovfio::Bar& memory();
     /// The BAR of the MSI-X table and the pending-bit array.
     const uiovfio::Bar& msix_bar();
+    /// What it drives.
     uiovfio::Device& device() noexcept { return device_; }
 
   private:

@@ -19,6 +19,7 @@
 
 namespace pcienic {
 
+/// What went wrong; docs/reference/errors.md has each one's remedy.
 enum class Errc {
     /// The device's completion codes, with the values that stand in a completion.
     bad_opcode = 1,
@@ -54,6 +55,7 @@ enum class Errc {
     no_such_vector,
 };
 
+/// The category of Errc, named "pcienic", and an Errc as an error_code.
 const std::error_category& category() noexcept;
 std::error_code make_error_code(Errc) noexcept;
 
@@ -66,13 +68,16 @@ struct LatchedError {
     std::uint64_t info = 0;  ///< the offset, vector or address that belongs to it
     bool overflow = false;   ///< further errors came while this one was latched
 };
+/// As one line of text.
 std::string to_string(const LatchedError&);
 
 /// what() is "OBJECT: what was wrong: remedy".
 class Error : public std::system_error {
   public:
+    /// `object` is what it happened to: a BDF, "the DMA queue".
     Error(Errc, std::string object, std::optional<LatchedError> latched = std::nullopt);
 
+    /// What went wrong, with what, and the whole text.
     Errc errc() const noexcept { return static_cast<Errc>(code().value()); }
     const std::string& object() const noexcept { return object_; }
     const char* what() const noexcept override { return what_.c_str(); }
@@ -90,10 +95,12 @@ struct Result {
     std::error_code code;      ///< empty: done
     std::uint64_t detail = 0;  ///< done: bytes moved; a fault: the bus address; device_range: the offset; else 0
 
+    /// Whether the command was done.
     explicit operator bool() const noexcept { return !code; }
     /// The bytes moved. Throws std::system_error, with the detail in its text, where the command failed.
     std::uint64_t value() const;
 };
+/// As one line of text.
 std::string to_string(const Result&);
 
 }  // namespace pcienic
