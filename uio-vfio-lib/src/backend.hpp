@@ -18,6 +18,7 @@
 #include "uiovfio/backends.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/device.hpp"
+#include "uiovfio/device_events.hpp"
 #include "uiovfio/dma.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
@@ -40,6 +41,18 @@ struct BarInfo {
     bool is_io = false;
 };
 
+/// The kernel has fewer vectors than were to be armed, and armed none.
+class FewerVectors : public Error {
+  public:
+    FewerVectors(unsigned can_be_had, std::string object, std::string what_was_wrong, int system_errno = 0,
+                 std::string remedy = {})
+        : Error{Errc::interrupt_capacity, std::move(object), std::move(what_was_wrong), system_errno,
+                std::move(remedy)},
+          available{can_be_had} {}
+
+    unsigned available;  ///< 0 where the kernel does not tell
+};
+
 /// A device that is open. Functions may be called from any thread, except close(), which nothing races with.
 class Backend {
   public:
@@ -58,6 +71,12 @@ class Backend {
     void require_open() const {
         if (!is_open()) throw Error{Errc::closed, object_, "the device was closed"};
     }
+    /// Errc::closed, or Errc::device_gone once that is known, or nothing.
+    [[nodiscard]] std::error_code status() const noexcept {
+        return is_open() ? std::error_code{} : make_error_code(Errc::closed);
+    }
+    /// Throws what status() gives.
+    void require_present() const { require_open(); }
     /// Throws Errc::unsupported for what this backend cannot do, whatever the device: the caller of a function below
     /// that belongs to a feature has asked this first.
     void require(Feature feature) const;
@@ -81,13 +100,28 @@ class Backend {
 
     // Interrupts. The caller keeps the order: one mode at a time, and the eventfds open until disarm().
     [[nodiscard]] virtual unsigned interrupt_capacity(InterruptMode mode) = 0;
-    /// Connects vector i to event_fds[i], all or none.
+    /// Connects vector i to event_fds[i], all or none. A vector whose descriptor is -1 is set aside: it is allocated,
+    /// and silent until arm_some() connects it. Throws FewerVectors.
     virtual void arm(InterruptMode mode, std::span<const int> event_fds) = 0;
+    /// Connects vectors from `first` on in the mode in force, all or none, or silences those whose descriptor is -1.
+    /// The others go on undisturbed. Throws FewerVectors.
+    virtual void arm_some(InterruptMode mode, unsigned first, std::span<const int> event_fds);
+    /// Whether arm_some() may go beyond the vectors that arm() had.
+    [[nodiscard]] virtual bool adds_vectors(InterruptMode /*mode*/) const noexcept { return false; }
     virtual void disarm(InterruptMode mode) = 0;
     /// Fires an armed vector by software.
     virtual void trigger(InterruptMode mode, unsigned vector) = 0;
+    /// Fires the vectors whose byte is not 0, from vector 0 on; those that are not connected stay silent.
+    virtual void trigger_some(InterruptMode mode, std::span<const std::uint8_t> fire);
     virtual void mask_intx() = 0;
     virtual void unmask_intx() = 0;
+
+    // What the kernel tells of the device.
+    [[nodiscard]] virtual bool has_event(DeviceEvent /*event*/) const noexcept { return false; }
+    /// Connects the event to the eventfd, or to none when it is -1. Stays so over resets.
+    virtual void arm_event(DeviceEvent event, int event_fd);
+    /// Raises an armed event by software.
+    virtual void trigger_event(DeviceEvent event);
 
     // DMA; addresses and lengths are multiples of the smallest page. Devices of one IOMMU group share their bus
     // addresses, so who is where is known below this line only.

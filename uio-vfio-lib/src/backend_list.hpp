@@ -27,12 +27,12 @@ inline constexpr std::array kBackends{
                   .driver = "vfio-pci",
                   .is_automatic = true,
                   .features = features({Feature::mmap, Feature::dma, Feature::intx, Feature::msi, Feature::msix,
-                                        Feature::trigger, Feature::reset})},
+                                        Feature::trigger, Feature::reset, Feature::events})},
     BackendTraits{.name = "sim",
                   .summary = "a pcienic inside this process, whatever the address",
                   .driver = {},
-                  .features = features(
-                      {Feature::dma, Feature::intx, Feature::msi, Feature::msix, Feature::trigger, Feature::reset})},
+                  .features = features({Feature::dma, Feature::intx, Feature::msi, Feature::msix, Feature::trigger,
+                                        Feature::reset, Feature::events})},
 };
 
 /// The traits of a backend of this library. A name that is not in the list does not compile.

@@ -10,7 +10,9 @@
 #include "backend.hpp"
 #include "backend_list.hpp"
 #include "dma_state.hpp"
+#include "event_state.hpp"
 #include "guarded.hpp"
+#include "interrupt_state.hpp"
 #include "obstacles.hpp"
 
 namespace uiovfio {
@@ -18,25 +20,29 @@ namespace uiovfio {
 namespace detail {
 
 struct DeviceState {
-    DeviceState(const Bdf& at, std::shared_ptr<Backend> with, ConfigSpace config_space,
-                std::array<Bar, kBarCount> base_addresses, std::unique_ptr<Interrupts> all_interrupts,
-                std::unique_ptr<DmaSpace> dma_space, std::shared_ptr<DmaState> dma_of)
+    DeviceState(const Bdf& at, const std::shared_ptr<Backend>& with, ConfigSpace config_space,
+                std::array<Bar, kBarCount> base_addresses)
         : bdf{at},
-          backend{std::move(with)},
+          backend{with},
           config{std::move(config_space)},
           bars{std::move(base_addresses)},
-          interrupts{std::move(all_interrupts)},
-          dma{std::move(dma_space)},
-          dma_state{std::move(dma_of)} {}
+          interrupts{std::make_shared<InterruptState>(with)},
+          events{std::make_shared<EventState>(with)},
+          dma{std::make_shared<DmaState>(with)} {}
 
-    Bdf bdf;
-    std::shared_ptr<Backend> backend;
-    ConfigSpace config;
-    std::array<Bar, kBarCount> bars;
-    std::unique_ptr<Interrupts> interrupts;
-    std::unique_ptr<DmaSpace> dma;
-    std::shared_ptr<DmaState> dma_state;
+    const Bdf bdf;
+    const std::shared_ptr<Backend> backend;
+    const ConfigSpace config;
+    const std::array<Bar, kBarCount> bars;
+    const std::shared_ptr<InterruptState> interrupts;
+    const std::shared_ptr<EventState> events;
+    const std::shared_ptr<DmaState> dma;
     std::mutex reset_mutex;
+
+    // What the user sees of these.
+    std::unique_ptr<Interrupts> public_interrupts;
+    std::unique_ptr<DeviceEvents> public_events;
+    std::unique_ptr<DmaSpace> public_dma;
 };
 
 }  // namespace detail
@@ -93,13 +99,13 @@ std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, std::sha
     const auto command = static_cast<std::uint16_t>((config.command() & ~kWanted) | enable);
     config.write16(config::kCommand, command);
 
-    auto dma_state = std::make_shared<detail::DmaState>(backend);
     std::array bars{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
                     Bar{backend, 3}, Bar{backend, 4}, Bar{backend, 5}};
-    std::unique_ptr<Interrupts> interrupts{new Interrupts{backend}};
-    std::unique_ptr<DmaSpace> dma{new DmaSpace{dma_state}};
-    return std::make_shared<detail::DeviceState>(bdf, std::move(backend), config, std::move(bars),
-                                                 std::move(interrupts), std::move(dma), std::move(dma_state));
+    auto state = std::make_shared<detail::DeviceState>(bdf, backend, config, std::move(bars));
+    state->public_interrupts.reset(new Interrupts{state->interrupts});
+    state->public_events.reset(new DeviceEvents{state->events});
+    state->public_dma.reset(new DmaSpace{state->dma});
+    return state;
 }
 
 void Device::close() noexcept {
@@ -108,7 +114,8 @@ void Device::close() noexcept {
     std::error_code gone_already;
     state_->config.set_bus_master(false, gone_already);
     state_->interrupts->close();
-    state_->dma_state->close();
+    state_->events->close();
+    state_->dma->close();
     state_->backend->close();
 }
 
@@ -129,8 +136,9 @@ const detail::DeviceState& Device::state() const {
 }
 
 const ConfigSpace& Device::config() const { return state().config; }
-Interrupts& Device::interrupts() const { return *state().interrupts; }
-DmaSpace& Device::dma() const { return *state().dma; }
+Interrupts& Device::interrupts() const { return *state().public_interrupts; }
+DeviceEvents& Device::events() const { return *state().public_events; }
+DmaSpace& Device::dma() const { return *state().public_dma; }
 
 const Bar& Device::bar(unsigned index) const {
     const auto& all = state().bars;
@@ -154,7 +162,7 @@ bool Device::can_reset() const noexcept { return is_open() && state_->backend->c
 
 void Device::reset() {
     const auto& all = state();
-    all.backend->require_open();
+    all.backend->require_present();
     all.backend->require(Feature::reset);
     if (!all.backend->can_reset())
         throw Error{Errc::unsupported, all.backend->object(), "the device cannot be reset by itself", 0,

@@ -2,68 +2,106 @@
 #pragma once
 
 /// \file
-/// The eventfds of the vectors, and how those who wait on them learn of what is no interrupt.
-///
-/// An eventfd's counter holds 64 bits, of which interrupts never need the two highest. To wake those who wait for
-/// another reason (reset, disabling, closing), kMark is added to every counter and the generation goes up. A reader
-/// strips the marks; when the generation is not the one that its wait began with, the wait is over. A mark that nobody
-/// waited for is a wake-up without an interrupt. Whoever loses a wait that way puts the count of interrupts back.
+/// The vectors in force: who changes them, and how those who only use them find them without a lock.
 
-#include <cstdint>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "backend.hpp"
-#include "file_descriptor.hpp"
+#include "counter_set.hpp"
 
 namespace uiovfio::detail {
 
-inline constexpr std::uint64_t kMark = std::uint64_t{1} << 62;
-
-/// The vectors as they were enabled once; not changed afterwards. Those who wait keep it, and with it its eventfds.
+/// The vectors of one enabling. What is not atomic is written before the set is in force, or with the control lock held
+/// and read so.
 struct VectorSet {
+    CounterSet counters;
     InterruptMode mode{};
-    std::vector<FileDescriptor> event_fds;
+    unsigned slots = 0;          ///< vectors that the kernel holds for us; those beyond counters.size() are set aside
+    std::vector<bool> disarmed;  ///< by InterruptState::disarm()
+    bool is_masked = false;      ///< by InterruptState::mask()
+    std::atomic<unsigned> users{0};
+};
+
+/// A VectorSet that stays as it is for as long as this object lives, also when it is no longer in force. Move-only.
+class VectorUse {
+  public:
+    VectorUse() noexcept = default;
+    /// Takes over one of set->users.
+    explicit VectorUse(VectorSet* set) noexcept : set_{set} {}
+    VectorUse(VectorUse&& other) noexcept : set_{std::exchange(other.set_, nullptr)} {}
+    VectorUse& operator=(VectorUse&& other) noexcept {
+        std::swap(set_, other.set_);
+        return *this;
+    }
+    ~VectorUse() {
+        if (set_ != nullptr) set_->users.fetch_sub(1);
+    }
+
+    explicit operator bool() const noexcept { return set_ != nullptr; }
+    VectorSet* operator->() const noexcept { return set_; }
+    VectorSet& operator*() const noexcept { return *set_; }
+
+  private:
+    VectorSet* set_ = nullptr;
 };
 
 class InterruptState {
   public:
     explicit InterruptState(std::shared_ptr<Backend> backend) : backend_{std::move(backend)} {}
 
-    /// The set in force and the generation, together. The set is null when interrupts are not enabled.
-    struct Snapshot {
-        std::shared_ptr<VectorSet> vectors;
-        std::uint64_t generation = 0;
-    };
-
     [[nodiscard]] Backend& backend() const noexcept { return *backend_; }
-    [[nodiscard]] Snapshot snapshot() const noexcept;
-    [[nodiscard]] std::uint64_t generation() const noexcept { return snapshot().generation; }
+    /// The set in force; empty when interrupts are not enabled. Takes no lock and allocates nothing.
+    [[nodiscard]] VectorUse current() const noexcept;
 
-    void enable(InterruptMode mode, unsigned count);
+    void enable(InterruptMode mode, unsigned count, unsigned room);
+    Growth grow(unsigned count);
+    /// Vectors that grow() can reach in place; 0 when interrupts are not enabled.
+    [[nodiscard]] unsigned capacity();
     void disable();
+    void arm(unsigned vector);
+    void disarm(unsigned vector);
+    void trigger(unsigned vector);
+    void trigger(std::span<const unsigned> vectors);
+    void mask();
+    void unmask();
     void reset_around(const std::function<void()>& reset);
+    /// Ends the waits in progress with device_gone.
+    void lost() noexcept;
     void close() noexcept;
-    /// Calls `action` with the set in force, which stays in force meanwhile. Throws interrupts_not_enabled.
-    void with_vectors(const std::function<void(const VectorSet&)>& action);
-
-    /// See VectorSubscription::resolve.
-    std::uint64_t resolve(const std::shared_ptr<VectorSet>& vectors, unsigned vector, std::uint64_t raw,
-                          std::uint64_t generation, std::error_code& ec) const noexcept;
-    /// Whether an interrupt can still come from that set.
-    [[nodiscard]] std::error_code status(const std::shared_ptr<VectorSet>& vectors) const noexcept;
 
   private:
-    void replace(std::shared_ptr<VectorSet> vectors) noexcept;
+    /// The set in force, with the control lock held. Throws interrupts_not_enabled.
+    VectorSet& controlled();
+    VectorSet& unused_set();
+    void retire(VectorSet& set, Errc why) noexcept;
+    /// The set in force, in a mode of several vectors, of which `vector` is one.
+    VectorSet& with_single_vectors(unsigned vector);
+    /// The set in force, in the mode that the kernel masks.
+    VectorSet& with_a_mask();
+    /// Arms `count` vectors and sets aside as many more as the kernel grants, up to set.slots.
+    void arm_with_room(VectorSet& set, unsigned count);
+    Growth grow_in_place(VectorSet& set, unsigned count);
+    Growth grow_by_arming_anew(VectorSet& set, unsigned count);
+    [[nodiscard]] std::string object() const { return backend_->object() + " interrupts"; }
+    /// Throws unsupported, interrupt_capacity.
+    void require_capacity(InterruptMode mode, unsigned count) const;
 
     std::shared_ptr<Backend> backend_;
-    std::mutex control_;        // held by what talks to the backend; taken before mutex_
-    mutable std::mutex mutex_;  // guards what follows
-    std::shared_ptr<VectorSet> vectors_;
-    std::uint64_t generation_ = 0;
-    bool closed_ = false;
+    std::mutex control_;  // held by what talks to the backend; guards what is not atomic
+    std::atomic<VectorSet*> current_{nullptr};
+    // Never destroyed before this object is, because who looks for the set in force may still be about to find that a
+    // set no longer is. A set that nobody uses serves again.
+    std::vector<std::unique_ptr<VectorSet>> sets_;
 };
+
+/// Throws no_such_vector.
+void require_vector(const InterruptState& state, const VectorSet& set, unsigned vector);
 
 }  // namespace uiovfio::detail

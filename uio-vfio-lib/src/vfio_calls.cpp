@@ -193,12 +193,14 @@ Outcome<RegionInfo> get_region_info(System& system, int device, unsigned index) 
     return {.value = std::move(info), .error = 0};
 }
 
-Outcome<unsigned> get_interrupt_count(System& system, int device, unsigned index) {
+Outcome<InterruptInfo> get_interrupt_info(System& system, int device, unsigned index) {
     vfio_irq_info info{};
     info.argsz = sizeof info;
     info.index = index;
-    if (system.ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, &info) < 0) return {.value = 0, .error = errno};
-    return {.value = (info.flags & VFIO_IRQ_INFO_EVENTFD) != 0 ? info.count : 0, .error = 0};
+    if (system.ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, &info) < 0) return {.value = {}, .error = errno};
+    return {.value = {.count = (info.flags & VFIO_IRQ_INFO_EVENTFD) != 0 ? info.count : 0,
+                      .adds_vectors = (info.flags & VFIO_IRQ_INFO_NORESIZE) == 0},
+            .error = 0};
 }
 
 Outcome<unsigned> set_irqs(System& system, int device, std::span<std::byte> request) {
@@ -209,9 +211,9 @@ Outcome<unsigned> set_irqs(System& system, int device, std::span<std::byte> requ
 
 int reset_device(System& system, int device) { return system.ioctl(device, VFIO_DEVICE_RESET, 0UL) < 0 ? errno : 0; }
 
-std::vector<std::byte> bytes_to_arm(unsigned index, std::span<const int> event_fds) {
+std::vector<std::byte> bytes_to_arm(unsigned index, unsigned first, std::span<const int> event_fds) {
     static_assert(sizeof(int) == 4, "the kernel takes descriptors as 32-bit numbers");
-    return irq_set(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index, 0,
+    return irq_set(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, index, first,
                    static_cast<unsigned>(event_fds.size()), std::as_bytes(event_fds));
 }
 
@@ -221,6 +223,11 @@ std::vector<std::byte> bytes_to_disarm(unsigned index) {
 
 std::vector<std::byte> bytes_to_trigger(unsigned index, unsigned vector) {
     return irq_set(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, index, vector, 1);
+}
+
+std::vector<std::byte> bytes_to_trigger_some(unsigned index, std::span<const std::uint8_t> fire) {
+    return irq_set(VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, static_cast<unsigned>(fire.size()),
+                   std::as_bytes(fire));
 }
 
 std::vector<std::byte> bytes_to_mask(unsigned index) {

@@ -108,8 +108,12 @@ struct RegionInfo {
 };
 Outcome<RegionInfo> get_region_info(System& system, int device, unsigned index);
 
-/// VFIO_DEVICE_GET_IRQ_INFO: how many vectors an interrupt index has.
-Outcome<unsigned> get_interrupt_count(System& system, int device, unsigned index);
+/// VFIO_DEVICE_GET_IRQ_INFO. EINVAL: the device has no such index (ERR, where it is not PCI Express).
+struct InterruptInfo {
+    unsigned count = 0;         ///< vectors; 0 also where the kernel cannot signal them on an eventfd
+    bool adds_vectors = false;  ///< the flag NORESIZE is not set: vectors can be added to those in use
+};
+Outcome<InterruptInfo> get_interrupt_info(System& system, int device, unsigned index);
 
 /// VFIO_DEVICE_SET_IRQS with bytes made by one of the functions below. A positive result of the kernel says that only
 /// so many vectors could be had, and that none were enabled; it is `value`.
@@ -119,16 +123,21 @@ Outcome<unsigned> set_irqs(System& system, int device, std::span<std::byte> requ
 int reset_device(System& system, int device);
 
 // --- the bytes of VFIO_DEVICE_SET_IRQS
-// -------------------------------------------------------------------------------- argsz covers the header and the data
-// exactly; `index` is one of VFIO_PCI_INTX_IRQ_INDEX and its kin.
+// --------------------------------------------------------------------------------
+// argsz covers the header and the data exactly; `index` is one of VFIO_PCI_INTX_IRQ_INDEX and its kin.
 
-/// Connects vector i to event_fds[i], from vector 0: the first time also enables that many vectors.
-std::vector<std::byte> bytes_to_arm(unsigned index, std::span<const int> event_fds);
-/// Disables the index: no data and a count of 0. With any other count the same request fires the vectors.
+/// Connects vector first + i to event_fds[i]; -1 takes its handler away. The first time also enables the index with
+/// first + event_fds.size() vectors. Afterwards it may go beyond them only where the kernel adds vectors; otherwise
+/// that is EINVAL. What it names is connected as a whole or not at all; the rest stays as it is.
+std::vector<std::byte> bytes_to_arm(unsigned index, unsigned first, std::span<const int> event_fds);
+/// Disables the index: no data and a count of 0. With any other count the same request fires the vectors. EINVAL: not
+/// enabled.
 std::vector<std::byte> bytes_to_disarm(unsigned index);
 /// Fires one vector.
 std::vector<std::byte> bytes_to_trigger(unsigned index, unsigned vector);
-/// Masks INTx; the kernel refuses it for MSI and MSI-X.
+/// Fires vector i where fire[i] is not 0. Those without an eventfd are passed over.
+std::vector<std::byte> bytes_to_trigger_some(unsigned index, std::span<const std::uint8_t> fire);
+/// Masks INTx; the kernel refuses it for MSI and MSI-X (ENOTTY).
 std::vector<std::byte> bytes_to_mask(unsigned index);
 std::vector<std::byte> bytes_to_unmask(unsigned index);
 

@@ -282,6 +282,131 @@ TEST_F(ConformanceInterrupts, AreHeldBackWithoutBusMastering) {
     EXPECT_EQ(interrupts.wait(3, kPatience), 1u);
 }
 
+TEST_F(ConformanceInterrupts, StayBehindTheIntxMaskOverAReset) {
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::intx, 1);
+    interrupts.mask();
+    device.reset();
+    const auto window = registers();
+    fire(0);
+    EXPECT_EQ(regs::IrqCause::read(window, 0).raw(), 1u);
+    EXPECT_EQ(interrupts.try_take(0), 0u);
+    interrupts.unmask();
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    regs::IrqCause::write(window, 0, 1u);
+}
+
+TEST_P(ConformanceInterruptModes, AreFiredByLoopbackSeveralAtATime) {
+    std::vector<unsigned> vectors;
+    for (unsigned vector = 0; vector < interrupts.count(); vector += 3) vectors.push_back(vector);
+    interrupts.trigger(vectors);
+    for (unsigned vector = 0; vector < interrupts.count(); ++vector)
+        EXPECT_EQ(interrupts.try_take(vector), vector % 3 == 0 ? 1u : 0u) << "vector " << vector;
+}
+
+/// The two modes of several vectors, which can be grown.
+class ConformanceGrowth : public Conformance, public testing::WithParamInterface<ModeCase> {
+  protected:
+    Interrupts& interrupts = device.interrupts();
+    const InterruptMode mode = GetParam().mode;
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, ConformanceGrowth,
+                         testing::Values(ModeCase{InterruptMode::msi, 32}, ModeCase{InterruptMode::msix, 32}),
+                         mode_name);
+
+// The kernel adds the vectors to those in use, or has set them aside: what fires meanwhile has not noticed.
+TEST_P(ConformanceGrowth, LosesNothingWhileTheDeviceFires) {
+    interrupts.enable(mode, 2, kVectors);
+    ASSERT_EQ(interrupts.capacity(), kVectors);
+    std::atomic<bool> grown{false};
+    std::uint64_t fired = 0;
+    std::uint64_t received = 0;
+    // Each is awaited before the next: hardware merges a message with one that is still pending.
+    std::thread driver{[&] {
+        const auto window = registers();
+        std::error_code ec;
+        for (bool last_round = false; !last_round && !ec;) {
+            last_round = grown;
+            for (const unsigned vector : {0U, 1U}) {
+                regs::IrqTest::write(window, vector);
+                ++fired;
+                received += interrupts.wait(vector, kPatience, ec);
+            }
+        }
+        EXPECT_FALSE(ec) << ec.message();
+    }};
+    for (unsigned count = 3; count <= kVectors; ++count) EXPECT_EQ(interrupts.grow(count), Growth::in_place);
+    grown = true;
+    driver.join();
+    EXPECT_EQ(received, fired);
+    EXPECT_EQ(interrupts.count(), kVectors);
+    for (unsigned vector = 2; vector < kVectors; ++vector) {
+        EXPECT_EQ(interrupts.try_take(vector), 0u) << "vector " << vector;
+        fire(vector);
+        EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
+    }
+}
+
+TEST_P(ConformanceGrowth, IsKeptOverAReset) {
+    interrupts.enable(mode, 1, 4);
+    interrupts.grow(3);
+    device.reset();
+    EXPECT_EQ(interrupts.count(), 3u);
+    EXPECT_EQ(interrupts.grow(4), Growth::in_place);
+    for (unsigned vector = 0; vector < 4; ++vector) {
+        fire(vector);
+        EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
+    }
+}
+
+// Without room, MSI is armed anew everywhere, and MSI-X where the kernel adds no vectors.
+TEST_P(ConformanceGrowth, WakesEveryWaiterWhereItArmsAnew) {
+    interrupts.enable(mode, 2);
+    const bool in_place = interrupts.capacity() >= 8;
+    EXPECT_TRUE(in_place || interrupts.capacity() == 2);
+    EXPECT_TRUE(mode == InterruptMode::msix || !in_place);
+    std::uint64_t count = 0;
+    std::thread waiter{[&] { count = interrupts.wait(1, kPatience); }};
+    EXPECT_EQ(interrupts.grow(8), in_place ? Growth::in_place : Growth::armed_anew);
+    if (in_place) fire(1);
+    waiter.join();
+    EXPECT_EQ(count, 1u);
+    for (unsigned vector = 2; vector < 8; ++vector) {
+        fire(vector);
+        EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
+    }
+}
+
+TEST_P(ConformanceGrowth, IsRefusedBeyondWhatTheDeviceHas) {
+    EXPECT_EQ(errc_of([&] { interrupts.grow(2); }), Errc::interrupts_not_enabled);
+    interrupts.enable(mode, 2);
+    EXPECT_EQ(errc_of([&] { interrupts.grow(kVectors + 1); }), Errc::interrupt_capacity);
+    EXPECT_EQ(interrupts.count(), 2u);
+    EXPECT_EQ(interrupts.grow(1), Growth::in_place);
+    EXPECT_EQ(interrupts.count(), 2u);
+}
+
+TEST_P(ConformanceGrowth, LeavesSingleVectorsToBeSilenced) {
+    interrupts.enable(mode, 4);
+    interrupts.disarm(2);
+    fire(2);
+    fire(3);
+    EXPECT_EQ(interrupts.wait(3, kPatience), 1u);
+    interrupts.trigger(2);
+    EXPECT_EQ(interrupts.try_take(2), 0u);
+    // It was pending in the device, which can mask it.
+    interrupts.arm(2);
+    EXPECT_EQ(interrupts.wait(2, kPatience), 1u);
+    interrupts.disarm(2);
+    device.reset();
+    interrupts.trigger(2);
+    EXPECT_EQ(interrupts.try_take(2), 0u);
+    interrupts.arm(2);
+    fire(2);
+    EXPECT_EQ(interrupts.wait(2, kPatience), 1u);
+}
+
 TEST_F(ConformanceInterrupts, AreCountedExactlyWhenEachIsAwaited) {
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, kVectors);

@@ -2,9 +2,12 @@
 //
 // The paths that a driver runs for every command and every interrupt do not allocate.
 #include <array>
+#include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <new>
 #include <pcienic/dma.hpp>
+#include <uiovfio/asio.hpp>
+#include <uiovfio/sim.hpp>
 
 #include "fixture.hpp"
 
@@ -118,6 +121,49 @@ TEST_F(Allocations, NoneInFiringAndTakingInterrupts) {
               }),
               0u);
     EXPECT_EQ(received, 21u);
+}
+
+TEST_F(Allocations, NoneInTakingDeviceEvents) {
+    using uiovfio::DeviceEvent;
+    uiovfio::DeviceEvents& events = device.events();
+    std::uint64_t received = 0;
+    std::error_code timed_out;
+    EXPECT_EQ(during([&] {
+                  uiovfio::sim::request_removal(device);
+                  received += events.wait(DeviceEvent::removal_request, kPatience);
+                  received += events.try_take(DeviceEvent::removal_request);
+                  events.wait(DeviceEvent::error, std::chrono::microseconds{1}, timed_out);
+              }),
+              0u);
+    EXPECT_EQ(received, 21u);
+    EXPECT_EQ(timed_out, uiovfio::Errc::timed_out);
+}
+
+// Asio keeps the memory of an operation for the thread's next one.
+TEST_F(Allocations, NoneInAwaitingInterruptsAndEventsWithAsio) {
+    driver.enable_interrupts(uiovfio::InterruptMode::msix);
+    boost::asio::io_context io;
+    uiovfio::AsyncVector vector{io.get_executor(), device.interrupts(), 4};
+    uiovfio::AsyncDeviceEvent error{io.get_executor(), device.events(), uiovfio::DeviceEvent::error};
+    std::uint64_t received = 0;
+    const auto receive = [&received](boost::system::error_code, std::uint64_t count) { received += count; };
+    const auto round = [&] {
+        vector.async_wait(receive);  // begins before the interrupt
+        error.async_wait(receive);
+        io.poll();
+        driver.fire(4);
+        uiovfio::sim::report_error(device);
+        io.restart();
+        io.run();
+        driver.fire(4);
+        vector.async_wait(receive);  // begins after it
+        io.restart();
+        io.run();
+        io.restart();
+    };
+    round();
+    EXPECT_EQ(during(round), 0u);
+    EXPECT_EQ(received, 3u * 22);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -330,6 +331,121 @@ TEST_F(Async, ServesSeveralVectorsFromOneThread) {
         for (unsigned i = 0; i <= vector; ++i) interrupts.trigger(vector);
     run();
     EXPECT_THAT(counts, testing::ElementsAre(1, 2, 3, 4));
+}
+
+TEST_F(Async, KeepsItsWaitWhileTheVectorsGrow) {
+    AsyncVector vector{io.get_executor(), interrupts, 0};
+    const auto outcome = wait(vector);
+    io.poll();
+    EXPECT_EQ(interrupts.grow(8), Growth::in_place);
+    io.poll();
+    EXPECT_FALSE(*outcome);
+    AsyncVector added{io.get_executor(), interrupts, 7};
+    const auto of_added = wait(added);
+    interrupts.trigger(0);
+    interrupts.trigger(7);
+    run();
+    EXPECT_EQ((*outcome)->count, 1u);
+    EXPECT_EQ((*of_added)->count, 1u);
+}
+
+/// The events as I/O objects; what they have in common with vectors is tested above.
+class AsyncEvents : public Async {
+  protected:
+    std::shared_ptr<std::optional<Outcome>> wait(AsyncDeviceEvent& event) {
+        auto outcome = std::make_shared<std::optional<Outcome>>();
+        event.async_wait([outcome](error_code ec, std::uint64_t count) { *outcome = Outcome{ec, count}; });
+        return outcome;
+    }
+
+    AsyncDeviceEvent removal{io.get_executor(), device.events(), DeviceEvent::removal_request};
+    AsyncDeviceEvent error{io.get_executor(), device.events(), DeviceEvent::error};
+};
+
+TEST_F(AsyncEvents, CompleteWithTheCount) {
+    const auto of_removal = wait(removal);
+    const auto of_error = wait(error);
+    io.poll();
+    EXPECT_FALSE(*of_removal);
+    sim::request_removal(device);
+    io.run_one();
+    ASSERT_TRUE(*of_removal);
+    EXPECT_FALSE((*of_removal)->ec);
+    EXPECT_EQ((*of_removal)->count, 1u);
+    EXPECT_FALSE(*of_error);
+    sim::report_error(device);
+    run();
+    ASSERT_TRUE(*of_error);
+    EXPECT_EQ((*of_error)->count, 1u);
+}
+
+TEST_F(AsyncEvents, AreNotLostBetweenWaits) {
+    for (int i = 0; i < 3; ++i) sim::request_removal(device);
+    const auto outcome = wait(removal);
+    run();
+    ASSERT_TRUE(*outcome);
+    EXPECT_EQ((*outcome)->count, 3u);
+}
+
+TEST_F(AsyncEvents, AreNotInterruptedByAReset) {
+    const auto outcome = wait(error);
+    io.poll();
+    device.reset();
+    io.poll();
+    EXPECT_FALSE(*outcome);
+    sim::report_error(device);
+    run();
+    EXPECT_FALSE((*outcome)->ec);
+}
+
+TEST_F(AsyncEvents, EndWithTheDevice) {
+    const auto outcome = wait(error);
+    io.poll();
+    device.close();
+    run();
+    ASSERT_TRUE(*outcome);
+    EXPECT_EQ((*outcome)->ec, make_error_code(Errc::closed));
+    const auto again = wait(error);
+    run();
+    EXPECT_EQ((*again)->ec, make_error_code(Errc::closed));
+}
+
+TEST_F(AsyncEvents, AreCancelled) {
+    const auto outcome = wait(removal);
+    io.poll();
+    removal.cancel();
+    run();
+    ASSERT_TRUE(*outcome);
+    EXPECT_EQ((*outcome)->ec, asio::error::operation_aborted);
+}
+
+// The states that device_events.hpp describes, as a driver goes through them.
+TEST_F(AsyncEvents, LeadADriverFromTheRequestToTheRelease) {
+    std::uint64_t interrupts_taken = 0;
+    bool released = false;
+    const auto drive = [&]() -> asio::awaitable<void> {
+        AsyncVector vector{co_await asio::this_coro::executor, interrupts, 1};
+        for (;;) {
+            const auto [ec, count] = co_await vector.async_wait(asio::as_tuple(asio::use_awaitable));
+            if (ec == make_error_code(Errc::closed)) co_return;
+            interrupts_taken += count;
+        }
+    };
+    const auto let_go_when_asked = [&]() -> asio::awaitable<void> {
+        co_await removal.async_wait(asio::use_awaitable);
+        device.config().set_bus_master(false);  // drained
+        device.close();
+        released = true;
+    };
+    asio::co_spawn(io, drive(), asio::detached);
+    asio::co_spawn(io, let_go_when_asked(), asio::detached);
+    interrupts.trigger(1);
+    while (interrupts_taken == 0) io.run_one();
+    sim::request_removal(device);
+    run();
+    EXPECT_TRUE(released);
+    EXPECT_EQ(interrupts_taken, 1u);
+    EXPECT_TRUE(io.stopped()) << "somebody still waits";
 }
 
 }  // namespace uiovfio

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -36,6 +37,8 @@ class FakeKernel : public detail::System {
     bool has_sparse_registers = false;
     unsigned grows_answers = 0;  ///< so many times an INFO answer has become larger meanwhile
     int most_vectors = 1 << 20;  ///< an arm of more gets this as a positive result
+    bool adds_vectors = true;    ///< MSI-X can be grown in place, as on 6.5 and later
+    bool is_express = true;      ///< the device has the interrupt index ERR
     std::uint64_t lock_limit = kUnlimited;
     std::optional<std::uint64_t> unmaps_only;  ///< bytes that an unmap claims to have removed
     unsigned group_is_busy_for = 0;            ///< so many opens of the group fail with EBUSY
@@ -43,7 +46,16 @@ class FakeKernel : public detail::System {
     /// Makes the `skip`th next call of that name (an ioctl's, or "open container") fail.
     void fail(const std::string& call, int error, unsigned skip = 0) { failures_[call] = {error, skip}; }
 
+    /// What the device does when it raises a vector: nothing unless it is connected. `index` may be ERR and REQ, too.
+    void raise(unsigned index, unsigned vector = 0) const {
+        const auto& fds = interrupts_[index].event_fds;
+        if (vector < fds.size()) signal(fds[vector]);
+    }
+
     std::vector<std::string> log;
+    /// What VFIO_DEVICE_SET_IRQS was called with: "MSI-X 2: fd fd -" connects vectors 2 and 3 and silences 4, "MSI-X
+    /// off" disables, "MSI-X fire 7", "MSI-X fire 1101" (by byte), "INTx mask", "INTx unmask".
+    std::vector<std::string> irq_log;
     std::vector<std::byte> last_irq_set;
     std::vector<std::uint8_t> config = make_config();
     std::set<int> open_files;
@@ -279,21 +291,80 @@ class FakeKernel : public detail::System {
     }
 
     int irq_info(vfio_irq_info* info) {
-        const std::map<unsigned, unsigned> counts{
-            {VFIO_PCI_INTX_IRQ_INDEX, 1}, {VFIO_PCI_MSI_IRQ_INDEX, 4}, {VFIO_PCI_MSIX_IRQ_INDEX, 16}};
+        if (info->index == VFIO_PCI_ERR_IRQ_INDEX && !is_express) return error(EINVAL);
         info->flags = VFIO_IRQ_INFO_EVENTFD;
-        info->count = counts.at(info->index);
+        if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
+            info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+        else if (info->index != VFIO_PCI_MSIX_IRQ_INDEX || !adds_vectors)
+            info->flags |= VFIO_IRQ_INFO_NORESIZE;
+        info->count = kVectors.at(info->index);
         return call("GET_IRQ_INFO", 0);
+    }
+
+    static void signal(int event_fd) noexcept {
+        const std::uint64_t one = 1;
+        if (event_fd >= 0) [[maybe_unused]]
+            const auto written = ::write(event_fd, &one, sizeof one);
+    }
+
+    // What is in the request, as irq_log has it.
+    static std::string text_of(const vfio_irq_set& set, const std::vector<int>& fds, const std::string& fire) {
+        const std::string name = kIndexNames.at(set.index);
+        if ((set.flags & VFIO_IRQ_SET_ACTION_MASK) != 0) return name + " mask";
+        if ((set.flags & VFIO_IRQ_SET_ACTION_UNMASK) != 0) return name + " unmask";
+        if ((set.flags & VFIO_IRQ_SET_DATA_BOOL) != 0) return name + " fire " + fire;
+        if ((set.flags & VFIO_IRQ_SET_DATA_NONE) != 0)
+            return set.count == 0 ? name + " off" : name + " fire " + std::to_string(set.start);
+        std::string text = name + " " + std::to_string(set.start) + ":";
+        for (const int fd : fds) text += fd >= 0 ? " fd" : " -";
+        return text;
     }
 
     int set_irqs(vfio_irq_set* set) {
         const auto* bytes = reinterpret_cast<const std::byte*>(set);
-        last_irq_set.assign(bytes, bytes + set->argsz);
-        if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) != 0 && static_cast<int>(set->count) > most_vectors) {
-            log.emplace_back("SET_IRQS");
-            return most_vectors;
+        std::vector<int> fds;
+        std::string fire;
+        if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) != 0) {
+            fds.resize(set->count);
+            std::memcpy(fds.data(), set->data, fds.size() * sizeof(int));
         }
-        return call("SET_IRQS", 0);
+        if ((set->flags & VFIO_IRQ_SET_DATA_BOOL) != 0)
+            for (unsigned i = 0; i < set->count; ++i) fire += set->data[i] != 0 ? '1' : '0';
+        irq_log.push_back(text_of(*set, fds, fire));
+        if (set->start >= kVectors.at(set->index) || set->start + set->count > kVectors.at(set->index))
+            return error(EINVAL);
+        if (set->index >= VFIO_PCI_ERR_IRQ_INDEX) {
+            const int result = call("SET_IRQS " + kIndexNames.at(set->index), 0);
+            if (result == 0 && !fds.empty()) interrupts_[set->index].event_fds = fds;
+            if (result == 0 && fds.empty()) raise(set->index);
+            return result;
+        }
+        last_irq_set.assign(bytes, bytes + set->argsz);
+        if (const int result = call("SET_IRQS", 0); result != 0) return result;
+        if (!fds.empty()) return arm(set->index, set->start, fds);
+        if ((set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) == 0) return 0;
+        auto& armed = interrupts_[set->index].event_fds;
+        if (armed.empty() || set->start + set->count > armed.size()) return error(EINVAL);
+        if (set->count == 0) armed.clear();
+        for (unsigned i = 0; i < set->count; ++i)
+            if (fire.empty() || fire[i] == '1') raise(set->index, set->start + i);
+        return 0;
+    }
+
+    // As vfio_pci_set_msi_trigger() does it.
+    int arm(unsigned index, unsigned start, const std::vector<int>& fds) {
+        for (unsigned other = 0; other < VFIO_PCI_ERR_IRQ_INDEX; ++other)
+            if (other != index && !interrupts_[other].event_fds.empty()) return error(EINVAL);
+        auto& armed = interrupts_[index].event_fds;
+        const std::size_t end = start + fds.size();
+        const bool is_first = armed.empty();
+        if (end > armed.size()) {
+            if (!is_first && (index != VFIO_PCI_MSIX_IRQ_INDEX || !adds_vectors)) return error(EINVAL);
+            if (static_cast<int>(end) > most_vectors) return is_first ? most_vectors : error(ENOSPC);
+            armed.resize(end, -1);
+        }
+        std::copy(fds.begin(), fds.end(), armed.begin() + start);
+        return 0;
     }
 
     int iommu_info(vfio_iommu_type1_info* info) {
@@ -356,6 +427,13 @@ class FakeKernel : public detail::System {
         return bytes;
     }
 
+    static inline const std::vector<unsigned> kVectors{1, 4, 16, 1, 1};
+    static inline const std::vector<std::string> kIndexNames{"INTx", "MSI", "MSI-X", "ERR", "REQ"};
+
+    struct Interrupt {
+        std::vector<int> event_fds;  // of the vectors that are enabled; -1 without a handler
+    };
+    std::array<Interrupt, VFIO_PCI_NUM_IRQS> interrupts_;
     std::map<std::string, std::pair<int, unsigned>> failures_;
     std::size_t grown_ = 0;
     bool group_attached_ = false;

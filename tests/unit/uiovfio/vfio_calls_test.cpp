@@ -47,9 +47,9 @@ std::vector<unsigned> ids(const std::vector<std::byte>& answer, std::uint32_t fi
 
 // The numbers are those of the kernel's interface, which never change.
 TEST(SetIrqsBytes, ArmGivesEachVectorItsEventfd) {
-    EXPECT_THAT(words(bytes_to_arm(VFIO_PCI_MSIX_IRQ_INDEX, std::array{7, 9, 11})),
+    EXPECT_THAT(words(bytes_to_arm(VFIO_PCI_MSIX_IRQ_INDEX, 0, std::array{7, 9, 11})),
                 ElementsAre(32, 0x24, 2, 0, 3, 7, 9, 11));
-    EXPECT_THAT(words(bytes_to_arm(VFIO_PCI_INTX_IRQ_INDEX, std::array{5})), ElementsAre(24, 0x24, 0, 0, 1, 5));
+    EXPECT_THAT(words(bytes_to_arm(VFIO_PCI_INTX_IRQ_INDEX, 0, std::array{5})), ElementsAre(24, 0x24, 0, 0, 1, 5));
 }
 
 // With any other count, the kernel would fire the vectors instead.
@@ -62,6 +62,18 @@ TEST(SetIrqsBytes, TriggerNamesOneVector) {
     EXPECT_THAT(words(bytes_to_trigger(VFIO_PCI_MSIX_IRQ_INDEX, 31)), ElementsAre(20, 0x21, 2, 31, 1));
 }
 
+TEST(SetIrqsBytes, ArmBeginsAtAnyVectorAndSilencesWithMinusOne) {
+    EXPECT_THAT(words(bytes_to_arm(VFIO_PCI_MSIX_IRQ_INDEX, 6, std::array{7, -1})),
+                ElementsAre(28, 0x24, 2, 6, 2, 7, 0xffffffff));
+    EXPECT_THAT(words(bytes_to_arm(VFIO_PCI_REQ_IRQ_INDEX, 0, std::array{5})), ElementsAre(24, 0x24, 4, 0, 1, 5));
+}
+
+TEST(SetIrqsBytes, TriggerOfSeveralHasAByteForEach) {
+    const std::array<std::uint8_t, 4> fire{1, 0, 0, 1};
+    EXPECT_THAT(words(bytes_to_trigger_some(VFIO_PCI_MSIX_IRQ_INDEX, fire)),
+                ElementsAre(24, 0x22, 2, 0, 4, 0x01000001));
+}
+
 TEST(SetIrqsBytes, MaskAndUnmaskAreForTheOneLine) {
     EXPECT_THAT(words(bytes_to_mask(VFIO_PCI_INTX_IRQ_INDEX)), ElementsAre(20, 0x09, 0, 0, 1));
     EXPECT_THAT(words(bytes_to_unmask(VFIO_PCI_INTX_IRQ_INDEX)), ElementsAre(20, 0x11, 0, 0, 1));
@@ -69,7 +81,7 @@ TEST(SetIrqsBytes, MaskAndUnmaskAreForTheOneLine) {
 
 TEST(SetIrqsBytes, CoverAllVectorsThatThereCanBe) {
     const std::vector<int> many(2048, 3);
-    const auto request = words(bytes_to_arm(VFIO_PCI_MSIX_IRQ_INDEX, many));
+    const auto request = words(bytes_to_arm(VFIO_PCI_MSIX_IRQ_INDEX, 0, many));
     EXPECT_EQ(request.size(), 5u + 2048);
     EXPECT_EQ(request[0], 20u + 4 * 2048);
     EXPECT_EQ(request[4], 2048u);

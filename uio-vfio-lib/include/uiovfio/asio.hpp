@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Interrupts as Boost.Asio operations.
+/// Interrupts and device events as Boost.Asio operations.
 ///
 ///     uiovfio::AsyncVector vector{io.get_executor(), device.interrupts(), 3};
 ///     auto count = co_await vector.async_wait(boost::asio::use_awaitable);
@@ -25,39 +25,34 @@
 #include <system_error>
 #include <utility>
 
+#include "uiovfio/device_events.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
 
 namespace uiovfio {
 
-/// One vector as an Asio I/O object. Move-only. Destroying it cancels its wait.
-///
-/// It follows the vector as it was enabled when the object was made: after Interrupts::disable(), waits end with
-/// interrupts_not_enabled, also when the mode is enabled anew. Make one AsyncVector per vector and have one wait at a
+/// What AsyncVector and AsyncDeviceEvent have in common. Move-only. Destroying it cancels its wait. Have one wait at a
 /// time; calls on one object from several threads need a strand.
-class AsyncVector {
+class AsyncCounts {
   public:
-    /// Throws interrupts_not_enabled, no_such_vector.
-    AsyncVector(const boost::asio::any_io_executor& executor, const Interrupts& interrupts, unsigned vector)
-        : state_{std::make_shared<State>(executor, interrupts.subscribe(vector))} {}
-
-    AsyncVector(AsyncVector&&) noexcept = default;
+    AsyncCounts(AsyncCounts&&) noexcept = default;
     /// Cancels its own wait, and takes over the other's vector and wait.
-    AsyncVector& operator=(AsyncVector&& other) noexcept {
+    AsyncCounts& operator=(AsyncCounts&& other) noexcept {
         if (this != &other) {
             cancel();
             state_ = std::move(other.state_);
         }
         return *this;
     }
-    ~AsyncVector() { cancel(); }
+    ~AsyncCounts() { cancel(); }
 
-    /// Waits until the vector has fired and takes the count.
+    /// Waits until it has happened and takes the count.
     ///
     /// Completes with `void(boost::system::error_code, std::uint64_t count)`: at least 1, or 0 with operation_aborted
-    /// (cancelled, here or through the operation's cancellation slot: terminal, partial and total), device_reset,
-    /// interrupts_not_enabled or closed, as Interrupts::wait. What fires between two waits is in the second one's
-    /// count; what has fired already completes the wait without a turn of the reactor.
+    /// (cancelled, here or through the operation's cancellation slot: terminal, partial and total), or an error of
+    /// Interrupts::wait or DeviceEvents::wait: device_reset, interrupts_not_enabled, device_gone, closed. What happens
+    /// between two waits is in the second one's count; what has happened already completes the wait without a turn of
+    /// the reactor.
     template <boost::asio::completion_token_for<void(boost::system::error_code, std::uint64_t)> Token>
     auto async_wait(Token&& token) {
         auto state = required_state();
@@ -76,12 +71,16 @@ class AsyncVector {
     /// The one that it was made with. Throws Errc::closed once moved from.
     [[nodiscard]] boost::asio::any_io_executor get_executor() { return required_state()->descriptor.get_executor(); }
 
+  protected:
+    AsyncCounts(const boost::asio::any_io_executor& executor, Subscription subscription)
+        : state_{std::make_shared<State>(executor, std::move(subscription))} {}
+
   private:
     struct State {
-        State(const boost::asio::any_io_executor& executor, VectorSubscription from)
+        State(const boost::asio::any_io_executor& executor, Subscription from)
             : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {}
 
-        VectorSubscription subscription;
+        Subscription subscription;
         boost::asio::posix::stream_descriptor descriptor;
     };
 
@@ -134,11 +133,33 @@ class AsyncVector {
     };
 
     std::shared_ptr<State> required_state() const {
-        if (!state_) throw Error{Errc::closed, "AsyncVector", "it was moved from"};
+        if (!state_) throw Error{Errc::closed, "asynchronous wait", "its object was moved from"};
         return state_;
     }
 
     std::shared_ptr<State> state_;
+};
+
+/// One vector as an Asio I/O object.
+///
+/// It follows the vector as it was enabled when the object was made: after Interrupts::disable(), waits end with
+/// interrupts_not_enabled, also when the mode is enabled anew. Make one AsyncVector per vector.
+class AsyncVector : public AsyncCounts {
+  public:
+    /// Throws interrupts_not_enabled, no_such_vector.
+    AsyncVector(const boost::asio::any_io_executor& executor, const Interrupts& interrupts, unsigned vector)
+        : AsyncCounts{executor, interrupts.subscribe(vector)} {}
+};
+
+/// An event of the device as an Asio I/O object. Make one AsyncDeviceEvent per event.
+///
+///     uiovfio::AsyncDeviceEvent removal{executor, device.events(), uiovfio::DeviceEvent::removal_request};
+///     co_await removal.async_wait(boost::asio::use_awaitable);
+class AsyncDeviceEvent : public AsyncCounts {
+  public:
+    /// Throws unsupported.
+    AsyncDeviceEvent(const boost::asio::any_io_executor& executor, const DeviceEvents& events, DeviceEvent event)
+        : AsyncCounts{executor, events.subscribe(event)} {}
 };
 
 }  // namespace uiovfio

@@ -19,6 +19,7 @@
 #include "uiovfio/bar.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/config_space.hpp"
+#include "uiovfio/device_events.hpp"
 #include "uiovfio/dma.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
@@ -47,8 +48,7 @@ struct OpenOptions {
 ///
 /// What the accessors return stays valid until the Device is destroyed (moving it is fine); after close(), every
 /// operation on them fails with Errc::closed. VFIO resets the device when it is opened and when it is closed.
-/// Not wired yet: VFIO's own two interrupts, ERR (an uncorrectable error on the link) and REQ (the kernel wants the
-/// device back). Until they are, unbinding vfio-pci or unplugging waits until this object closes.
+/// Whoever unbinds vfio-pci or unplugs the device waits until this object closes; events() tells that somebody does.
 /// All functions may be called from any thread, except that nothing may race with the destructor, close() or a move.
 class Device {
   public:
@@ -80,6 +80,7 @@ class Device {
     /// These throw Errc::closed for an empty Device.
     [[nodiscard]] const ConfigSpace& config() const;
     [[nodiscard]] Interrupts& interrupts() const;
+    [[nodiscard]] DeviceEvents& events() const;
     [[nodiscard]] DmaSpace& dma() const;
 
     /// BAR 0 to 5. Throws no_such_bar when the device does not implement it, closed.

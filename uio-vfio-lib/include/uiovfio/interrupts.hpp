@@ -13,19 +13,19 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
+
+#include "uiovfio/subscription.hpp"
 
 namespace uiovfio {
 
 namespace detail {
-class Backend;
 class InterruptState;
-struct VectorSet;
-}  // namespace detail
+}
 
 /// How a device interrupts: by a line, by one message with a few numbers, or by a table of messages.
 enum class InterruptMode { intx, msi, msix };
@@ -33,43 +33,24 @@ enum class InterruptMode { intx, msi, msix };
 /// "INTx", "MSI", "MSI-X".
 std::string_view to_string(InterruptMode mode) noexcept;
 
-/// A way to follow one vector from an event loop of one's own; what AsyncVector is made of.
-///
-/// Wait until descriptor() is readable, read its 8 bytes into a std::uint64_t, and give that to resolve(). The
-/// subscription stays valid after the interrupts are disabled or the device is closed: resolve() then says so.
-class VectorSubscription {
-  public:
-    VectorSubscription(VectorSubscription&& other) noexcept;
-    VectorSubscription& operator=(VectorSubscription&& other) noexcept;
-    ~VectorSubscription();
-
-    /// Non-blocking, close-on-exec, owned by this object.
-    [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-    /// Gives the descriptor away; the caller closes it.
-    [[nodiscard]] int release_descriptor() noexcept;
-
-    /// Take it before a wait begins.
-    [[nodiscard]] std::uint64_t generation() const noexcept;
-    /// What the 8 bytes mean for a wait that began at `generation`: a count, or 0 with `ec` clear when it was a wake-up
-    /// without an interrupt (wait on), or 0 with device_reset, interrupts_not_enabled or closed. An interrupt that came
-    /// together with such an error is kept for the next wait.
-    std::uint64_t resolve(std::uint64_t raw, std::uint64_t generation, std::error_code& ec) const noexcept;
-    /// Whether a wait may begin: interrupts_not_enabled or closed when none of its interrupts could ever come.
-    [[nodiscard]] std::error_code status() const noexcept;
-
-  private:
-    friend class Interrupts;
-    VectorSubscription(std::shared_ptr<detail::InterruptState> state, std::shared_ptr<detail::VectorSet> vectors,
-                       unsigned vector, int descriptor) noexcept;
-
-    std::shared_ptr<detail::InterruptState> state_;
-    std::shared_ptr<detail::VectorSet> vectors_;
-    unsigned vector_ = 0;
-    int descriptor_ = -1;
+/// How Interrupts::grow() made room.
+enum class Growth {
+    in_place,    ///< the vectors that were enabled have not noticed: no interrupt of theirs was lost
+    armed_anew,  ///< all were disabled for a moment; each that was enabled was fired once, so that its waiter looks
 };
 
 /// The interrupts of an open device; Device::interrupts() gives it. All functions may be called from any thread. At
 /// most one wait per vector at a time (sync or async): with more, which of them gets a count is open.
+///
+/// Waiting and try_take() take no lock and allocate nothing. Every function throws closed after Device::close(), and
+/// device_gone once the device is known to be gone (see Device::is_present()), which also ends the waits in progress.
+///
+/// Growing. Kernels from 6.5 on add MSI-X vectors to those in use, where the platform lets them: grow() is then in
+/// place up to available(). Others, and MSI on all of them, fix the number when the mode is enabled. There, enable()
+/// can be given room: vectors that the kernel sets aside, silent and masked, which grow() connects in place. Without
+/// room enough, grow() disables the mode and enables it again. What the device raises meanwhile is lost, or goes out
+/// as INTx; so each vector that was enabled is fired once by software, and its waiter gets a count of at least 1, for
+/// which there may be no work. Whoever scans all work after each wake-up, as is the rule, misses nothing.
 class Interrupts {
   public:
     /// Vectors that the device has in a mode: 0 or 1 for INTx, up to 32 for MSI, up to 2048 for MSI-X.
@@ -78,10 +59,25 @@ class Interrupts {
 
     /// Enables vectors 0 to count - 1, all at once. Do this before the device is told to raise any, then look at the
     /// device's state once: an interrupt that it raised earlier is gone.
-    /// Throws interrupt_mode_busy (disable() first; that also goes for more vectors of the same mode),
-    /// interrupt_capacity with the number that could be had, unsupported, invalid_argument for 0, closed.
-    void enable(InterruptMode mode, unsigned count);
+    ///
+    /// `room`, where it is more than `count`, is how many vectors grow() shall be able to reach in place. It is a wish:
+    /// the kernel may have fewer, capacity() tells, and what is set aside is missing to other devices. With MSI the
+    /// device sees all of `room` as its own, and does not fold the vectors beyond `count` into them.
+    ///
+    /// Throws interrupt_mode_busy (disable() first, or grow()), interrupt_capacity with the number that could be had,
+    /// unsupported, invalid_argument for 0, system_error when the process has no file descriptor left.
+    void enable(InterruptMode mode, unsigned count, unsigned room = 0);
     void enable(InterruptMode mode, unsigned count, std::error_code& ec) noexcept;
+    void enable(InterruptMode mode, unsigned count, unsigned room, std::error_code& ec) noexcept;
+
+    /// Enables more vectors of the mode in force: afterwards there are `count`; nothing happens when there are as many
+    /// already. See Growth for what it means to those that were enabled. When it fails, they are as before, unless
+    /// arming them anew fails as well: then none are enabled, and waits end with interrupts_not_enabled.
+    /// Throws interrupts_not_enabled, interrupt_capacity, system_error.
+    Growth grow(unsigned count);
+    Growth grow(unsigned count, std::error_code& ec) noexcept;
+    /// How many vectors grow() can reach in place; 0 when none are enabled.
+    [[nodiscard]] unsigned capacity() const noexcept;
 
     /// Disables the mode in force; nothing happens when there is none. Waits in progress end with
     /// interrupts_not_enabled. Stop the device from raising interrupts first.
@@ -105,27 +101,39 @@ class Interrupts {
     /// Waits until the vector has fired and takes the count, at least 1. A timeout of 0 looks once; a negative one
     /// waits for ever. Throws timed_out, device_reset (Device::reset() ran after this wait began; vectors are armed
     /// again and counts from before are kept), interrupts_not_enabled (never, or disabled meanwhile), no_such_vector,
-    /// closed. The second form allocates nothing, however it ends.
+    /// system_error. The second form allocates nothing, however it ends.
     std::uint64_t wait(unsigned vector, std::chrono::nanoseconds timeout);
     std::uint64_t wait(unsigned vector, std::chrono::nanoseconds timeout, std::error_code& ec) noexcept;
 
+    /// Silences one vector until arm(): the kernel takes its handler away, which masks it in the MSI-X table. What the
+    /// device raises meanwhile stays pending in it and is delivered, as one, by arm(). With MSI that holds only for
+    /// devices that can mask single vectors; those that cannot lose it. Counts that are there can still be taken.
+    /// Throws interrupts_not_enabled, no_such_vector, unsupported for INTx, which mask() is for.
+    void disarm(unsigned vector);
+    void disarm(unsigned vector, std::error_code& ec) noexcept;
+    void arm(unsigned vector);
+    void arm(unsigned vector, std::error_code& ec) noexcept;
+
     /// Has the kernel fire the vector as if the device had: the whole path to the waiter, without the device's logic.
+    /// The second form fires several in one call. A vector that is disarmed stays silent.
     /// Throws interrupts_not_enabled, no_such_vector, unsupported where the backend cannot (Feature::trigger).
     void trigger(unsigned vector);
     void trigger(unsigned vector, std::error_code& ec) noexcept;
+    void trigger(std::span<const unsigned> vectors);
+    void trigger(std::span<const unsigned> vectors, std::error_code& ec) noexcept;
 
-    /// Masks the INTx line. The kernel masks it by itself with every interrupt: INTx fires once, then stays silent
-    /// until unmask(). Throws unsupported in the other modes, where masking is the device's business.
+    /// Masks the INTx line, over resets as well. The kernel masks it by itself with every interrupt: INTx fires once,
+    /// then stays silent until unmask(). Throws unsupported in the other modes, where masking is the device's business.
     void mask();
     void mask(std::error_code& ec) noexcept;
     /// Unmasks the INTx line, once the device no longer drives it; while it does, the interrupt fires again at once.
     void unmask();
     void unmask(std::error_code& ec) noexcept;
 
-    /// See VectorSubscription. Throws interrupts_not_enabled, no_such_vector, closed, and system_error when the process
-    /// has no file descriptor left.
-    [[nodiscard]] VectorSubscription subscribe(unsigned vector) const;
-    std::optional<VectorSubscription> subscribe(unsigned vector, std::error_code& ec) const noexcept;
+    /// See Subscription. Throws interrupts_not_enabled, no_such_vector, and system_error when the process has no file
+    /// descriptor left.
+    [[nodiscard]] Subscription subscribe(unsigned vector) const;
+    std::optional<Subscription> subscribe(unsigned vector, std::error_code& ec) const noexcept;
 
     Interrupts(const Interrupts&) = delete;
     Interrupts& operator=(const Interrupts&) = delete;
@@ -133,10 +141,7 @@ class Interrupts {
 
   private:
     friend class Device;
-    explicit Interrupts(std::shared_ptr<detail::Backend> backend);
-    /// Disarms, calls `reset`, arms again (also when that throws), and tells those who wait.
-    void reset_around(const std::function<void()>& reset);
-    void close() noexcept;
+    explicit Interrupts(std::shared_ptr<detail::InterruptState> state) noexcept;
 
     std::shared_ptr<detail::InterruptState> state_;
 };

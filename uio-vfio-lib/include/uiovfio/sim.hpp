@@ -26,6 +26,10 @@ struct SimOptions {
     std::size_t memory_size = std::size_t{16} << 20;
     /// A vector whose messages are lost, so that tests of tests can see one go missing.
     std::optional<unsigned> drop_vector = {};
+    /// Whether the kernel adds MSI-X vectors to those in use, as Linux 6.5 and later do.
+    bool adds_vectors = true;
+    /// Vectors that the kernel has left to give.
+    unsigned kernel_vectors = 2048;
     /// Bits of bus addresses that the IOMMU translates: 39 or 48.
     unsigned address_width = 48;
     /// As the kernel's dma_entry_limit.
@@ -45,8 +49,14 @@ Device open_sim(const SimOptions& options, std::error_code& ec) noexcept;
 /// What the world around a simulated device can do to it; `device` comes from open_sim, or all do nothing.
 namespace sim {
 
-/// Takes the device out of its slot: reads give all ones, everything else fails with device_gone.
+/// Takes the device out of its slot: reads give all ones, everything else fails with device_gone. The kernel notices,
+/// and raises DeviceEvent::removal_request.
 void surprise_remove(const Device& device) noexcept;
+
+/// The kernel wants the device back: raises DeviceEvent::removal_request.
+void request_removal(const Device& device) noexcept;
+/// The link reports an uncorrectable error: raises DeviceEvent::error.
+void report_error(const Device& device) noexcept;
 
 /// DMA accesses to addresses that were not mapped for them, since the device was made.
 std::uint64_t iommu_faults(const Device& device) noexcept;

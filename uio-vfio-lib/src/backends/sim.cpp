@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <condition_variable>
 #include <cstring>
@@ -236,14 +237,11 @@ class SimBackend final : public Backend {
     void arm(InterruptMode mode, std::span<const int> event_fds) override {
         const std::lock_guard lock{mutex_};
         require_present();
+        require_vectors(event_fds.size(), mode);
         armed_ = mode;
-        event_fds_.assign(event_fds.begin(), event_fds.end());
+        event_fds_.clear();
+        connect(0, event_fds);
         if (mode == InterruptMode::msix) {
-            for (unsigned vector = 0; vector < event_fds.size(); ++vector) {
-                set_entry_word(vector, 0, static_cast<std::uint32_t>(kMessageWindowFirst));
-                set_entry_word(vector, 8, vector);
-                set_entry_word(vector, kVectorControl, 0);
-            }
             config_.set(SimConfig::kMsix + kMessageControl, 2, kMsixEnable | (options_.vectors - 1));
         } else if (mode == InterruptMode::msi) {
             const auto log2 = static_cast<unsigned>(std::countr_zero(std::bit_ceil(event_fds.size())));
@@ -256,6 +254,20 @@ class SimBackend final : public Backend {
         drive_intx();
     }
 
+    void arm_some(InterruptMode mode, unsigned first, std::span<const int> event_fds) override {
+        const std::lock_guard lock{mutex_};
+        require_present();
+        if (armed_ != mode || (first + event_fds.size() > event_fds_.size() && !adds_vectors(mode)))
+            throw Error{Errc::system_error, object() + " interrupts", "the kernel refuses vectors that are not its"};
+        require_vectors(first + event_fds.size(), mode);
+        connect(first, event_fds);
+        deliver_pending();
+    }
+
+    [[nodiscard]] bool adds_vectors(InterruptMode mode) const noexcept override {
+        return mode == InterruptMode::msix && options_.adds_vectors;
+    }
+
     void disarm(InterruptMode mode) override {
         const std::lock_guard lock{mutex_};
         if (armed_ != mode) return;
@@ -266,7 +278,7 @@ class SimBackend final : public Backend {
     void trigger(InterruptMode, unsigned vector) override {
         const std::lock_guard lock{mutex_};
         require_present();
-        if (vector < event_fds_.size()) signal(event_fds_[vector]);
+        if (is_connected(vector)) signal(event_fds_[vector]);
     }
 
     void mask_intx() override {
@@ -280,6 +292,18 @@ class SimBackend final : public Backend {
         require_present();
         intx_masked_ = false;
         drive_intx();
+    }
+
+    [[nodiscard]] bool has_event(DeviceEvent) const noexcept override { return true; }
+
+    void arm_event(DeviceEvent event, int event_fd) override {
+        const std::lock_guard lock{mutex_};
+        event_descriptor(event) = event_fd;
+    }
+
+    void trigger_event(DeviceEvent event) override {
+        const std::lock_guard lock{mutex_};
+        if (const int event_fd = event_descriptor(event); event_fd >= 0) signal(event_fd);
     }
 
     [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return space_.ranges(); }
@@ -333,6 +357,8 @@ class SimBackend final : public Backend {
         const std::lock_guard lock{mutex_};
         removed_ = true;
         work_ = false;
+        // The kernel notices, and wants the device back.
+        if (const int event_fd = event_descriptor(DeviceEvent::removal_request); event_fd >= 0) signal(event_fd);
     }
 
     [[nodiscard]] std::uint64_t iommu_faults() const noexcept {
@@ -402,6 +428,32 @@ class SimBackend final : public Backend {
         if (removed_) throw Error{Errc::device_gone, object(), "the device was removed"};
     }
 
+    int& event_descriptor(DeviceEvent event) noexcept { return device_events_[static_cast<std::size_t>(event)]; }
+
+    void require_vectors(std::size_t count, InterruptMode mode) const {
+        if (count > options_.kernel_vectors)
+            throw FewerVectors{options_.kernel_vectors, object() + " interrupts",
+                               fmt::format("{} {} vectors were asked for, the kernel could have {}", count,
+                                           to_string(mode), options_.kernel_vectors)};
+    }
+
+    /// What the kernel does with the vectors' handlers: an entry of the table is unmasked while it has one.
+    void connect(unsigned first, std::span<const int> event_fds) {
+        event_fds_.resize(std::max(event_fds_.size(), first + event_fds.size()), -1);
+        for (unsigned i = 0; i < event_fds.size(); ++i) {
+            const unsigned vector = first + i;
+            event_fds_[vector] = event_fds[i];
+            if (armed_ != InterruptMode::msix) continue;
+            set_entry_word(vector, 0, static_cast<std::uint32_t>(kMessageWindowFirst));
+            set_entry_word(vector, 8, vector);
+            set_entry_word(vector, kVectorControl, event_fds[i] >= 0 ? 0 : kMasked);
+        }
+    }
+
+    [[nodiscard]] bool is_connected(unsigned vector) const noexcept {
+        return vector < event_fds_.size() && event_fds_[vector] >= 0;
+    }
+
     void disarm_locked() noexcept {
         if (armed_ == InterruptMode::msix) {
             config_.set(SimConfig::kMsix + kMessageControl, 2, options_.vectors - 1);
@@ -429,7 +481,7 @@ class SimBackend final : public Backend {
         if (is_masked(vector)) {
             pending_[vector] = true;
             show_pending_msi();
-        } else if (vector < event_fds_.size()) {
+        } else if (is_connected(vector)) {
             signal(event_fds_[vector]);
         }
     }
@@ -438,7 +490,9 @@ class SimBackend final : public Backend {
         if (armed_ == InterruptMode::msix)
             return (entry_word(vector, kVectorControl) & kMasked) != 0 ||
                    (config_.read(SimConfig::kMsix + kMessageControl, 2) & kMsixFunctionMask) != 0;
-        return armed_ == InterruptMode::msi && (config_.read(kMsiMask, 4) >> vector & 1) != 0;
+        // A message without a handler is masked as well: the kernel does that in the capability, which has the bits.
+        const bool has_no_handler = vector < event_fds_.size() && event_fds_[vector] < 0;
+        return armed_ == InterruptMode::msi && (has_no_handler || (config_.read(kMsiMask, 4) >> vector & 1) != 0);
     }
 
     void deliver_pending() noexcept {
@@ -446,7 +500,7 @@ class SimBackend final : public Backend {
         for (unsigned vector = 0; vector < options_.vectors; ++vector) {
             if (!pending_[vector] || is_masked(vector)) continue;
             pending_[vector] = false;
-            if (vector < event_fds_.size()) signal(event_fds_[vector]);
+            if (is_connected(vector)) signal(event_fds_[vector]);
         }
         show_pending_msi();
     }
@@ -464,7 +518,7 @@ class SimBackend final : public Backend {
         if (armed_ != InterruptMode::intx || !intx_level_ || intx_masked_) return;
         if ((command() & config::kCommandIntxDisable) != 0) return;
         intx_masked_ = true;
-        signal(event_fds_.front());
+        if (is_connected(0)) signal(event_fds_.front());
     }
 
     [[nodiscard]] std::uint32_t entry_word(unsigned vector, unsigned offset) const noexcept {
@@ -510,7 +564,8 @@ class SimBackend final : public Backend {
     PcienicCore core_{};
     SimIommu iommu_;
     std::optional<InterruptMode> armed_;
-    std::vector<int> event_fds_;
+    std::vector<int> event_fds_;  // of the vectors that the kernel holds; -1 without a handler
+    std::array<int, 2> device_events_{-1, -1};
     bool intx_level_ = false;
     bool intx_masked_ = false;
     bool removed_ = false;
@@ -587,6 +642,14 @@ std::shared_ptr<detail::SimBackend> simulated(const Device& device) noexcept {
 
 void surprise_remove(const Device& device) noexcept {
     if (const auto backend = simulated(device)) backend->surprise_remove();
+}
+
+void request_removal(const Device& device) noexcept {
+    if (const auto backend = simulated(device)) backend->trigger_event(DeviceEvent::removal_request);
+}
+
+void report_error(const Device& device) noexcept {
+    if (const auto backend = simulated(device)) backend->trigger_event(DeviceEvent::error);
 }
 
 std::uint64_t iommu_faults(const Device& device) noexcept {

@@ -26,6 +26,10 @@ unsigned index_of(InterruptMode mode) noexcept {
     return VFIO_PCI_INTX_IRQ_INDEX;
 }
 
+unsigned index_of(DeviceEvent event) noexcept {
+    return event == DeviceEvent::error ? VFIO_PCI_ERR_IRQ_INDEX : VFIO_PCI_REQ_IRQ_INDEX;
+}
+
 }  // namespace
 
 VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file)
@@ -39,13 +43,8 @@ VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file)
     can_reset_ = info.value.can_reset;
     for (unsigned region = 0; region <= VFIO_PCI_CONFIG_REGION_INDEX; ++region) load_region(region);
     for (unsigned bar = 0; bar < kBarCount; ++bar) load_bar(bar);
-    for (const InterruptMode mode : {InterruptMode::intx, InterruptMode::msi, InterruptMode::msix}) {
-        const unsigned index = index_of(mode);
-        if (index >= info.value.interrupt_indices) continue;
-        const auto count = vfio::get_interrupt_count(system_, device(), index);
-        if (!count) fail("VFIO_DEVICE_GET_IRQ_INFO", count.error);
-        vectors_[index] = count.value;
-    }
+    for (unsigned index = 0; index < std::min<std::size_t>(info.value.interrupt_indices, interrupts_.size()); ++index)
+        load_interrupts(index);
 }
 
 void VfioDevice::close_device() noexcept {
@@ -80,19 +79,24 @@ void VfioDevice::region_write(unsigned bar, std::uint64_t offset, unsigned width
     store_width(map(bar, offset, width), width, value);
 }
 
-unsigned VfioDevice::interrupt_capacity(InterruptMode mode) { return vectors_[index_of(mode)]; }
+unsigned VfioDevice::interrupt_capacity(InterruptMode mode) { return interrupts_[index_of(mode)].count; }
 
-void VfioDevice::arm(InterruptMode mode, std::span<const int> event_fds) {
-    const auto outcome = request(vfio::bytes_to_arm(index_of(mode), event_fds));
+bool VfioDevice::adds_vectors(InterruptMode mode) const noexcept { return interrupts_[index_of(mode)].adds_vectors; }
+
+void VfioDevice::arm(InterruptMode mode, std::span<const int> event_fds) { arm_some(mode, 0, event_fds); }
+
+void VfioDevice::arm_some(InterruptMode mode, unsigned first, std::span<const int> event_fds) {
+    const auto outcome = request(vfio::bytes_to_arm(index_of(mode), first, event_fds));
     if (outcome.error == 0 && outcome.value == 0) return;
+    const std::size_t wanted = first + event_fds.size();
     if (outcome.value > 0)
-        throw Error{Errc::interrupt_capacity, object() + " interrupts",
-                    fmt::format("{} {} vectors were asked for, the kernel could have {}", event_fds.size(),
-                                to_string(mode), outcome.value),
-                    0, fmt::format("ask for no more than {}", outcome.value)};
+        throw FewerVectors{outcome.value, object() + " interrupts",
+                           fmt::format("{} {} vectors were asked for, the kernel could have {}", wanted,
+                                       to_string(mode), outcome.value),
+                           0, fmt::format("ask for no more than {}", outcome.value)};
     if (outcome.error == ENOSPC)
-        throw Error{Errc::interrupt_capacity, object() + " interrupts",
-                    fmt::format("the kernel has not {} vectors left", event_fds.size()), outcome.error};
+        throw FewerVectors{0, object() + " interrupts", fmt::format("the kernel has not {} vectors left", wanted),
+                           outcome.error};
     fail("VFIO_DEVICE_SET_IRQS", outcome.error);
 }
 
@@ -105,9 +109,22 @@ void VfioDevice::disarm(InterruptMode mode) {
 void VfioDevice::trigger(InterruptMode mode, unsigned vector) {
     require(request(vfio::bytes_to_trigger(index_of(mode), vector)));
 }
+
+void VfioDevice::trigger_some(InterruptMode mode, std::span<const std::uint8_t> fire) {
+    require(request(vfio::bytes_to_trigger_some(index_of(mode), fire)));
+}
+
 void VfioDevice::mask_intx() { require(request(vfio::bytes_to_mask(VFIO_PCI_INTX_IRQ_INDEX))); }
 
 void VfioDevice::unmask_intx() { require(request(vfio::bytes_to_unmask(VFIO_PCI_INTX_IRQ_INDEX))); }
+
+bool VfioDevice::has_event(DeviceEvent event) const noexcept { return interrupts_[index_of(event)].count != 0; }
+
+void VfioDevice::arm_event(DeviceEvent event, int event_fd) {
+    require(request(vfio::bytes_to_arm(index_of(event), 0, {&event_fd, 1})));
+}
+
+void VfioDevice::trigger_event(DeviceEvent event) { require(request(vfio::bytes_to_trigger(index_of(event), 0))); }
 
 void VfioDevice::reset() {
     if (const int error = vfio::reset_device(system_, device())) fail("VFIO_DEVICE_RESET", error);
@@ -143,6 +160,12 @@ void VfioDevice::throw_access(unsigned region, std::uint64_t offset, int error, 
         region == VFIO_PCI_CONFIG_REGION_INDEX ? "configuration space" : fmt::format("BAR{}", region);
     throw Error{Errc::device_gone, object(), fmt::format("the {} at {:#x} of {} failed", what, offset, where), error,
                 "see that the device is in its slot and its memory space is enabled"};
+}
+
+void VfioDevice::load_interrupts(unsigned index) {
+    const auto info = vfio::get_interrupt_info(system_, device(), index);
+    if (!info && info.error != EINVAL) fail("VFIO_DEVICE_GET_IRQ_INFO", info.error);
+    interrupts_[index] = info.value;
 }
 
 void VfioDevice::load_region(unsigned region) {

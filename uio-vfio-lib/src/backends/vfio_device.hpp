@@ -36,10 +36,17 @@ class VfioDevice : public Backend {
 
     [[nodiscard]] unsigned interrupt_capacity(InterruptMode mode) override;
     void arm(InterruptMode mode, std::span<const int> event_fds) override;
+    void arm_some(InterruptMode mode, unsigned first, std::span<const int> event_fds) override;
+    [[nodiscard]] bool adds_vectors(InterruptMode mode) const noexcept override;
     void disarm(InterruptMode mode) override;
     void trigger(InterruptMode mode, unsigned vector) override;
+    void trigger_some(InterruptMode mode, std::span<const std::uint8_t> fire) override;
     void mask_intx() override;
     void unmask_intx() override;
+
+    [[nodiscard]] bool has_event(DeviceEvent event) const noexcept override;
+    void arm_event(DeviceEvent event, int event_fd) override;
+    void trigger_event(DeviceEvent event) override;
 
     [[nodiscard]] bool can_reset() const noexcept override { return can_reset_; }
     void reset() override;
@@ -62,6 +69,7 @@ class VfioDevice : public Backend {
     [[nodiscard]] std::uint64_t read_file(unsigned region, std::uint64_t offset, unsigned width);
     void write_file(unsigned region, std::uint64_t offset, unsigned width, std::uint64_t value);
     [[noreturn]] void throw_access(unsigned region, std::uint64_t offset, int error, std::string_view what) const;
+    void load_interrupts(unsigned index);
     void load_region(unsigned region);
     void load_bar(unsigned bar);
     [[nodiscard]] std::vector<Area> mappable_areas(unsigned bar);
@@ -73,7 +81,7 @@ class VfioDevice : public Backend {
     std::array<vfio::RegionInfo, VFIO_PCI_CONFIG_REGION_INDEX + 1> regions_;
     std::array<BarInfo, kBarCount> bars_;
     std::array<MappedRegion, kBarCount> mappings_;
-    std::array<unsigned, VFIO_PCI_MSIX_IRQ_INDEX + 1> vectors_{};
+    std::array<vfio::InterruptInfo, VFIO_PCI_REQ_IRQ_INDEX + 1> interrupts_{};
 };
 
 }  // namespace uiovfio::detail
