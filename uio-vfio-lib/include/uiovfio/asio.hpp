@@ -72,6 +72,7 @@ class AsyncCounts {
     [[nodiscard]] boost::asio::any_io_executor get_executor() { return required_state()->descriptor.get_executor(); }
 
   protected:
+    /// Waits on `executor` for what `subscription` follows.
     AsyncCounts(const boost::asio::any_io_executor& executor, Subscription subscription)
         : state_{std::make_shared<State>(executor, std::move(subscription))} {}
 

@@ -48,6 +48,7 @@ namespace detail {
 class EventState;
 }
 
+/// What VFIO tells of a device beside its interrupts.
 enum class DeviceEvent { error, removal_request };
 
 /// "error", "removal request".
