@@ -99,22 +99,24 @@ class Backend {
     virtual void region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) = 0;
 
     // Interrupts. The caller keeps the order: one mode at a time, and the eventfds open until disarm().
-    [[nodiscard]] virtual unsigned interrupt_capacity(InterruptMode mode) = 0;
+    [[nodiscard]] virtual unsigned interrupt_capacity(InterruptMode /*mode*/) { return 0; }
     /// Connects vector i to event_fds[i], all or none. A vector whose descriptor is -1 is set aside: it is allocated,
     /// and silent until arm_some() connects it. Throws FewerVectors.
-    virtual void arm(InterruptMode mode, std::span<const int> event_fds) = 0;
+    virtual void arm(InterruptMode /*mode*/, std::span<const int> /*event_fds*/) { require(Feature::msix); }
     /// Connects vectors from `first` on in the mode in force, all or none, or silences those whose descriptor is -1.
     /// The others go on undisturbed. Throws FewerVectors.
     virtual void arm_some(InterruptMode mode, unsigned first, std::span<const int> event_fds);
     /// Whether arm_some() may go beyond the vectors that arm() had.
     [[nodiscard]] virtual bool adds_vectors(InterruptMode /*mode*/) const noexcept { return false; }
-    virtual void disarm(InterruptMode mode) = 0;
+    virtual void disarm(InterruptMode /*mode*/) {}
     /// Fires an armed vector by software.
-    virtual void trigger(InterruptMode mode, unsigned vector) = 0;
+    virtual void trigger(InterruptMode /*mode*/, unsigned /*vector*/) { require(Feature::trigger); }
     /// Fires the vectors whose byte is not 0, from vector 0 on; those that are not connected stay silent.
     virtual void trigger_some(InterruptMode mode, std::span<const std::uint8_t> fire);
-    virtual void mask_intx() = 0;
-    virtual void unmask_intx() = 0;
+    virtual void mask_intx() { require(Feature::intx); }
+    virtual void unmask_intx() { require(Feature::intx); }
+    /// Whether reset() leaves what is armed as it is; otherwise it is disarmed before and armed again after.
+    [[nodiscard]] virtual bool keeps_interrupts_over_reset() const noexcept { return false; }
 
     // What the kernel tells of the device.
     [[nodiscard]] virtual bool has_event(DeviceEvent /*event*/) const noexcept { return false; }
@@ -123,16 +125,19 @@ class Backend {
     /// Raises an armed event by software.
     virtual void trigger_event(DeviceEvent event);
 
-    // DMA; addresses and lengths are multiples of the smallest page. Devices of one IOMMU group share their bus
-    // addresses, so who is where is known below this line only.
-    [[nodiscard]] virtual std::vector<IovaRange> iova_ranges() = 0;
-    [[nodiscard]] virtual std::uint64_t iova_page_sizes() = 0;
-    [[nodiscard]] virtual std::optional<std::uint64_t> mappings_left() = 0;
+    // DMA, for Feature::dma; addresses and lengths are multiples of the smallest page. Devices of one IOMMU group share
+    // their bus addresses, so who is where is known below this line only.
+    [[nodiscard]] virtual std::vector<IovaRange> iova_ranges() { return {}; }
+    [[nodiscard]] virtual std::uint64_t iova_page_sizes() { return 4096; }
+    [[nodiscard]] virtual std::optional<std::uint64_t> mappings_left() { return std::nullopt; }
     /// At `wanted`, or where the backend chooses: never at 0. Gives where.
-    virtual Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) = 0;
+    virtual Iova dma_map(std::optional<Iova> /*wanted*/, std::span<std::byte> /*memory*/, DmaDirection /*direction*/) {
+        require(Feature::dma);
+        return {};
+    }
     /// What dma_map() mapped. Throws short_unmap when less than `length` was mapped there; the addresses are free
     /// afterwards only if it does not throw.
-    virtual void dma_unmap(Iova iova, std::uint64_t length) = 0;
+    virtual void dma_unmap(Iova /*iova*/, std::uint64_t /*length*/) { require(Feature::dma); }
 
     [[nodiscard]] virtual bool can_reset() const noexcept = 0;
     /// Resets the function. Interrupts are disarmed before, and the command register is written after, by the caller.
@@ -150,6 +155,10 @@ class Backend {
 
 /// Each opens the function through the backend of that name, or throws what is in the way.
 std::shared_ptr<Backend> open_vfio(const Bdf& bdf, const OpenOptions& options);
+std::shared_ptr<Backend> open_iommufd(const Bdf& bdf, const OpenOptions& options);
+std::shared_ptr<Backend> open_uio(const Bdf& bdf, const OpenOptions& options);
+std::shared_ptr<Backend> open_sysfs(const Bdf& bdf, const OpenOptions& options);
+std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options);
 std::shared_ptr<Backend> open_sim(const Bdf& bdf, const OpenOptions& options);
 
 }  // namespace uiovfio::detail

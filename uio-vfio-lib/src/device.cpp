@@ -51,6 +51,12 @@ namespace {
 
 constexpr std::uint16_t kKeptOverReset = config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster;
 
+/// Where nothing that the library does needs it, the bit is the user's, or that of a driver which has the device, too.
+bool needs_bus_master(const detail::Backend& backend) noexcept {
+    const BackendTraits& traits = backend.traits();
+    return traits.can(Feature::dma) || traits.can(Feature::msi) || traits.can(Feature::msix);
+}
+
 using Open = std::shared_ptr<detail::Backend> (*)(const Bdf&, const OpenOptions&);
 
 struct Opener {
@@ -60,6 +66,10 @@ struct Opener {
 
 constexpr std::array kOpeners{
     Opener{"vfio", detail::open_vfio},
+    Opener{"iommufd", detail::open_iommufd},
+    Opener{"uio", detail::open_uio},
+    Opener{"sysfs", detail::open_sysfs},
+    Opener{"vfio-noiommu", detail::open_vfio_noiommu},
     Opener{"sim", detail::open_sim},
 };
 static_assert(kOpeners.size() == detail::kBackends.size());
@@ -94,9 +104,10 @@ std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, std::sha
                                                         bool bus_master) {
     const ConfigSpace config{backend};
     // Without memory space, an access to a mapped BAR is a SIGBUS; without bus mastering, the device is mute.
-    constexpr std::uint16_t kWanted = config::kCommandMemory | config::kCommandBusMaster;
-    const auto enable = static_cast<std::uint16_t>(bus_master ? kWanted : config::kCommandMemory);
-    const auto command = static_cast<std::uint16_t>((config.command() & ~kWanted) | enable);
+    const unsigned kept = needs_bus_master(*backend) ? config.command() & ~config::kCommandBusMaster : config.command();
+    const unsigned enable =
+        config::kCommandMemory | (bus_master && needs_bus_master(*backend) ? config::kCommandBusMaster : 0U);
+    const auto command = static_cast<std::uint16_t>(kept | enable);
     config.write16(config::kCommand, command);
 
     std::array bars{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
@@ -112,7 +123,7 @@ void Device::close() noexcept {
     if (!state_ || !state_->backend->is_open()) return;
     // The order matters: a device that is still a bus master would run into the mappings' end.
     std::error_code gone_already;
-    state_->config.set_bus_master(false, gone_already);
+    if (needs_bus_master(*state_->backend)) state_->config.set_bus_master(false, gone_already);
     state_->interrupts->close();
     state_->events->close();
     state_->dma->close();

@@ -242,6 +242,10 @@ void InterruptState::reset_around(const std::function<void()>& reset) {
     const std::lock_guard control{control_};
     VectorSet* set = current_.load();
     if (set == nullptr) return reset();
+    if (backend_->keeps_interrupts_over_reset()) {
+        reset();
+        return set->counters.interrupt_waits(Errc::device_reset);
+    }
     const auto rearm = [&] {
         try {
             backend_->arm(set->mode, descriptors(*set, set->counters.size(), set->slots));

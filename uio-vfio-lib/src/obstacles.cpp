@@ -94,14 +94,101 @@ std::optional<Obstacle> no_permission(const std::string& object, const fs::path&
         fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node.string())};
 }
 
+/// A group that the kernel has made up for a device without an IOMMU.
+bool is_noiommu_group(const PciFunction& function, const SysfsRoot& root) {
+    return function.iommu_group && detail::read_text(root.sys / "kernel/iommu_groups" /
+                                                     std::to_string(*function.iommu_group) / "name") == "vfio-noiommu";
+}
+
 std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
     if (auto obstacle = no_vfio_modules(object, root)) return obstacle;
     if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
+    if (is_noiommu_group(function, root))
+        return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU, and VFIO has it in no-IOMMU mode",
+                        "turn the IOMMU on, or accept that nothing guards memory: open it with vfio-noiommu"};
     if (auto obstacle = not_bound(object, function)) return obstacle;
     if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
+    const fs::path node = root.dev / "vfio" / std::to_string(*function.iommu_group);
+    std::error_code none;
+    if (!fs::exists(node, none))
+        return Obstacle{Errc::no_vfio, object,
+                        fmt::format("{} does not exist: this kernel's VFIO has no groups", node.string()),
+                        "use the backend iommufd, or a kernel with CONFIG_VFIO_GROUP"};
     if (auto obstacle = no_permission(object, root.dev / "vfio/vfio")) return obstacle;
-    return no_permission(object, root.dev / "vfio" / std::to_string(*function.iommu_group));
+    return no_permission(object, node);
+}
+
+std::optional<Obstacle> iommufd(const PciFunction& function, const SysfsRoot& root) {
+    const std::string object = to_string(function.bdf);
+    std::error_code none;
+    if (!fs::exists(root.dev / "iommu", none))
+        return Obstacle{Errc::no_vfio, object,
+                        fmt::format("{} does not exist: the kernel has no IOMMUFD, or its module is not loaded",
+                                    (root.dev / "iommu").string()),
+                        "load it with `modprobe iommufd` (Linux 6.6 with CONFIG_IOMMUFD), or use the backend vfio"};
+    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
+    if (is_noiommu_group(function, root))
+        return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU", "turn the IOMMU on"};
+    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
+    const fs::path node = detail::vfio_device_node(function.bdf, root);
+    if (node.empty() || !fs::exists(node, none))
+        return Obstacle{Errc::no_vfio, object, "the kernel gives VFIO devices no nodes of their own",
+                        "use the backend vfio, or a kernel with CONFIG_VFIO_DEVICE_CDEV (Linux 6.6)"};
+    if (auto obstacle = no_permission(object, root.dev / "iommu")) return obstacle;
+    return no_permission(object, node);
+}
+
+std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) {
+    const std::string object = to_string(function.bdf);
+    const fs::path node = detail::uio_node(function.bdf, root);
+    if (node.empty() || function.driver != "uio_pci_generic") {
+        const std::string what =
+            function.driver.empty()
+                ? "no driver has the device; uio_pci_generic must"
+                : fmt::format("the driver {} has the device; uio_pci_generic must", function.driver);
+        return Obstacle{Errc::not_bound, object, what,
+                        fmt::format("bind it with `pcienic-ctl -s {} bind uio_pci_generic`", object)};
+    }
+    if (auto obstacle = no_permission(object, node)) return obstacle;
+    return no_permission(object, detail::device_directory(root, function.bdf) / "config");
+}
+
+std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root) {
+    const std::string object = to_string(function.bdf);
+    if (!function.driver.empty())
+        return Obstacle{Errc::not_bound, object,
+                        fmt::format("the driver {} has the device; for sysfs no driver should", function.driver),
+                        fmt::format("take it away with `pcienic-ctl -s {} unbind`, or set "
+                                    "OpenOptions::share_with_driver",
+                                    object)};
+    return no_permission(object, detail::device_directory(root, function.bdf) / "config");
+}
+
+std::optional<Obstacle> noiommu(const PciFunction& function, const SysfsRoot& root) {
+    const std::string object = to_string(function.bdf);
+    if (auto obstacle = no_vfio_modules(object, root)) return obstacle;
+    const fs::path parameter = root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode";
+    const auto setting = detail::read_text(parameter);
+    if (!setting)
+        return Obstacle{Errc::no_vfio, object, "the kernel's VFIO has no no-IOMMU mode",
+                        "use a kernel with CONFIG_VFIO_NOIOMMU, or a machine with an IOMMU and the backend vfio"};
+    if (*setting != "Y" && *setting != "1")
+        return Obstacle{Errc::no_vfio, object, "the no-IOMMU mode of the kernel's VFIO is off",
+                        fmt::format("turn it on, knowing that the device can then reach all memory: `echo 1 > {}`",
+                                    parameter.string())};
+    if (function.iommu_group && !is_noiommu_group(function, root))
+        return Obstacle{Errc::unsupported, object, "the device is behind an IOMMU, so it has no no-IOMMU mode",
+                        "open it with the backend vfio"};
+    if (auto obstacle = not_bound(object, function)) return obstacle;
+    const fs::path node = root.dev / "vfio" / fmt::format("noiommu-{}", function.iommu_group.value_or(0));
+    std::error_code none;
+    if (!fs::exists(node, none))
+        return Obstacle{
+            Errc::no_vfio, object, fmt::format("{} does not exist", node.string()),
+            fmt::format("bind the device again, now that the mode is on: `pcienic-ctl -s {} bind vfio-pci`", object)};
+    return no_permission(object, node);
 }
 
 using WhyNot = std::optional<Obstacle> (*)(const PciFunction&, const SysfsRoot&);
@@ -113,6 +200,10 @@ struct Asked {
 
 constexpr std::array kAsked{
     Asked{"vfio", vfio},
+    Asked{"iommufd", iommufd},
+    Asked{"uio", uio},
+    Asked{"sysfs", sysfs},
+    Asked{"vfio-noiommu", noiommu},
     Asked{"sim", [](const PciFunction&, const SysfsRoot&) -> std::optional<Obstacle> { return std::nullopt; }},
 };
 static_assert(kAsked.size() == detail::kBackends.size());
@@ -123,6 +214,20 @@ namespace detail {
 
 bool is_vfio_driver(std::string_view driver) noexcept {
     return driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci");
+}
+
+fs::path vfio_device_node(const Bdf& bdf, const SysfsRoot& root) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator{device_directory(root, bdf) / "vfio-dev", none})
+        if (fs::exists(entry.path() / "dev", none)) return root.dev / "vfio/devices" / entry.path().filename();
+    return {};
+}
+
+fs::path uio_node(const Bdf& bdf, const SysfsRoot& root) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator{device_directory(root, bdf) / "uio", none})
+        return root.dev / entry.path().filename();
+    return {};
 }
 
 void throw_obstacle(const Obstacle& obstacle) {

@@ -4,6 +4,9 @@
 /// \file
 /// What the backends themselves need of obstacles; the public part is in uiovfio/sysfs.hpp.
 
+#include <filesystem>
+#include <string_view>
+
 #include "uiovfio/backends.hpp"
 #include "uiovfio/sysfs.hpp"
 
@@ -11,6 +14,11 @@ namespace uiovfio::detail {
 
 /// vfio-pci, and the drivers for one kind of device that are built on it (mlx5_vfio_pci).
 [[nodiscard]] bool is_vfio_driver(std::string_view driver) noexcept;
+
+/// The node of a function that a VFIO driver has ("/dev/vfio/devices/vfio0"); empty while the kernel has made none.
+[[nodiscard]] std::filesystem::path vfio_device_node(const Bdf& bdf, const SysfsRoot& root);
+/// The node of a function that a UIO driver has ("/dev/uio0"); empty for none.
+[[nodiscard]] std::filesystem::path uio_node(const Bdf& bdf, const SysfsRoot& root);
 
 [[noreturn]] void throw_obstacle(const Obstacle& obstacle);
 

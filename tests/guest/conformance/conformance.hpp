@@ -39,8 +39,18 @@ std::optional<Errc> errc_of(Action&& action) {
     }
 }
 
+/// Ends a case that needs what the backend says that it cannot do.
+#define NEEDS(feature)                 \
+    if (!device.can(Feature::feature)) \
+    GTEST_SKIP() << "the backend " << device.backend() << " has no " << to_string(Feature::feature)
+
 class Conformance : public testing::Test {
   protected:
+    // VFIO resets a device when it opens it; elsewhere it is as the case before has left it.
+    Conformance() {
+        if (!device.can(Feature::dma)) device.reset();
+    }
+
     Window registers() const { return device.bar(pcienic::kBarRegisters).window(); }
     /// Makes the device raise a vector, by its own logic.
     void fire(unsigned vector) const {

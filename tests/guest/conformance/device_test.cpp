@@ -86,7 +86,7 @@ TEST_F(ConformanceConfig, RefusesWhatLiesOutsideOrAskew) {
 
 TEST_F(ConformanceConfig, SwitchesBusMastering) {
     const auto& config = device.config();
-    EXPECT_TRUE(config.bus_master());
+    EXPECT_EQ(config.bus_master(), device.can(Feature::dma)) << "set where something needs it";
     config.set_bus_master(false);
     EXPECT_FALSE(config.bus_master());
     const auto window = registers();
@@ -230,7 +230,35 @@ TEST_F(ConformanceDevice, ModifiesOnlyTheFieldThatIsNamed) {
     EXPECT_FALSE(regs::Ctrl::Reset::read(window));
 }
 
+TEST_F(ConformanceDevice, RefusesWhatItsBackendCannotDo) {
+    auto& interrupts = device.interrupts();
+    if (!device.can(Feature::dma)) {
+        EXPECT_EQ(errc_of([&] { (void)device.dma().allocate(kPage); }), Errc::unsupported);
+        EXPECT_EQ(errc_of([&] { (void)device.dma().map({}); }), Errc::unsupported);
+        EXPECT_EQ(errc_of([&] { (void)device.dma().ranges(); }), Errc::unsupported);
+        EXPECT_EQ(errc_of([&] { (void)device.dma().mappings_left(); }), Errc::unsupported);
+    }
+    for (const auto& [feature, mode] : {std::pair{Feature::intx, InterruptMode::intx},
+                                        {Feature::msi, InterruptMode::msi},
+                                        {Feature::msix, InterruptMode::msix}}) {
+        if (device.can(feature)) {
+            EXPECT_GT(interrupts.available(mode), 0u);
+            continue;
+        }
+        EXPECT_EQ(interrupts.available(mode), 0u);
+        try {
+            interrupts.enable(mode, 1);
+            ADD_FAILURE() << to_string(mode) << " was enabled";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.errc(), Errc::unsupported);
+            EXPECT_THAT(error.what(), testing::HasSubstr(device.backend()));
+            EXPECT_THAT(error.what(), testing::HasSubstr("vfio, iommufd"));
+        }
+    }
+}
+
 TEST_F(ConformanceDevice, EndsEverythingWhenClosed) {
+    NEEDS(dma);
     const auto window = registers();
     const Bar bar = device.bar(0);
     const ConfigSpace& config = device.config();

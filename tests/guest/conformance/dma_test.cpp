@@ -51,6 +51,8 @@ std::string vm_flags(const void* address) {
 
 class ConformanceDma : public Conformance {
   protected:
+    void SetUp() override { NEEDS(dma); }
+
     DmaSpace& dma = device.dma();
 };
 

@@ -43,7 +43,28 @@ class ConformanceInterrupts : public Conformance {};
 /// Cases that hold in each of the three modes, with all vectors that the device has.
 class ConformanceInterruptModes : public Conformance, public testing::WithParamInterface<ModeCase> {
   protected:
-    void SetUp() override { interrupts.enable(GetParam().mode, GetParam().vectors); }
+    void SetUp() override {
+        const InterruptMode mode = GetParam().mode;
+        if (mode == InterruptMode::intx) NEEDS(intx);
+        if (mode == InterruptMode::msi) NEEDS(msi);
+        if (mode == InterruptMode::msix) NEEDS(msix);
+        interrupts.enable(mode, GetParam().vectors);
+    }
+
+    /// Has the vector fire: by software, or by the device where the backend cannot; then it is INTx's line that is
+    /// raised, until settle().
+    void raise(unsigned vector) {
+        if (device.can(Feature::trigger)) return interrupts.trigger(vector);
+        fire(vector);
+        pollfd entry{.fd = interrupts.event_fd(0), .events = POLLIN, .revents = 0};
+        ::poll(&entry, 1, static_cast<int>(std::chrono::milliseconds{kPatience}.count()));
+    }
+    void settle() {
+        if (device.can(Feature::trigger)) return;
+        const auto window = registers();
+        regs::IrqCause::write(window, 0, ~0u);
+        interrupts.unmask();
+    }
 
     Interrupts& interrupts = device.interrupts();
 };
@@ -60,6 +81,7 @@ TEST_P(ConformanceInterruptModes, TellWhatIsEnabled) {
 }
 
 TEST_P(ConformanceInterruptModes, DeliverEachVectorByLoopbackToItselfAlone) {
+    NEEDS(trigger);
     for (unsigned vector = 0; vector < interrupts.count(); ++vector) {
         interrupts.trigger(vector);
         EXPECT_EQ(interrupts.wait(vector, kPatience), 1u) << "vector " << vector;
@@ -69,6 +91,7 @@ TEST_P(ConformanceInterruptModes, DeliverEachVectorByLoopbackToItselfAlone) {
 }
 
 TEST_P(ConformanceInterruptModes, AddUpWhatNobodyWaitedFor) {
+    NEEDS(trigger);
     for (int i = 0; i < 3; ++i) interrupts.trigger(0);
     EXPECT_TRUE(is_readable_now(interrupts.event_fd(0)));
     EXPECT_EQ(interrupts.wait(0, kPatience), 3u);
@@ -82,8 +105,9 @@ TEST_P(ConformanceInterruptModes, DeliverAgainAfterTheyWereDisabled) {
     EXPECT_EQ(interrupts.count(), 0u);
     interrupts.enable(GetParam().mode, 1);
     EXPECT_EQ(interrupts.count(), 1u);
-    interrupts.trigger(0);
+    raise(0);
     EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    settle();
 }
 
 TEST_P(ConformanceInterruptModes, DeliverAfterAReset) {
@@ -91,14 +115,15 @@ TEST_P(ConformanceInterruptModes, DeliverAfterAReset) {
     EXPECT_EQ(interrupts.mode(), GetParam().mode);
     EXPECT_EQ(interrupts.count(), GetParam().vectors);
     const unsigned last = interrupts.count() - 1;
-    interrupts.trigger(last);
+    raise(last);
     EXPECT_EQ(interrupts.wait(last, kPatience), 1u);
+    settle();
     fire(last);
     EXPECT_EQ(interrupts.wait(last, kPatience), 1u);
 }
 
 TEST_P(ConformanceInterruptModes, KeepAcrossAResetWhatCameBeforeIt) {
-    interrupts.trigger(0);
+    raise(0);
     device.reset();
     EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
 }
@@ -128,7 +153,7 @@ TEST_P(ConformanceInterruptModes, TellThoseWhoWaitOfAReset) {
     while (!told) device.reset();
     waiter.join();
     EXPECT_EQ(ec, Errc::device_reset);
-    interrupts.trigger(0);
+    raise(0);
     EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
 }
 
@@ -143,12 +168,13 @@ TEST_P(ConformanceInterruptModes, TellThoseWhoWaitThatTheyWereDisabled) {
 TEST_P(ConformanceInterruptModes, WakeAWaitThatHasBegun) {
     std::uint64_t count = 0;
     std::thread waiter{[&] { count = interrupts.wait(0, kPatience); }};
-    interrupts.trigger(0);
+    fire(0);
     waiter.join();
     EXPECT_EQ(count, 1u);
 }
 
 TEST_F(ConformanceInterrupts, AreRefusedWhereTheyCannotBeHad) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::msix, 0); }), Errc::invalid_argument);
     EXPECT_EQ(errc_of([&] { interrupts.enable(InterruptMode::msix, kVectors + 1); }), Errc::interrupt_capacity);
@@ -173,13 +199,15 @@ TEST_F(ConformanceInterrupts, AreAnErrorBeforeTheyAreEnabled) {
 }
 
 TEST_F(ConformanceInterrupts, TimeOut) {
+    NEEDS(intx);
     auto& interrupts = device.interrupts();
-    interrupts.enable(InterruptMode::msix, 1);
+    interrupts.enable(device.can(Feature::msix) ? InterruptMode::msix : InterruptMode::intx, 1);
     EXPECT_EQ(errc_of([&] { interrupts.wait(0, kAtOnce); }), Errc::timed_out);
     EXPECT_EQ(errc_of([&] { interrupts.wait(0, std::chrono::milliseconds{1}); }), Errc::timed_out);
 }
 
 TEST_F(ConformanceInterrupts, GoFromModeToModeAndToMoreVectors) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     for (const auto& [mode, count] :
          {ModeCase{InterruptMode::msix, 2}, ModeCase{InterruptMode::intx, 1}, ModeCase{InterruptMode::msi, 4},
@@ -192,6 +220,7 @@ TEST_F(ConformanceInterrupts, GoFromModeToModeAndToMoreVectors) {
 }
 
 TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsMsix) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, kVectors);
     for (unsigned vector = 0; vector < kVectors; ++vector) {
@@ -202,6 +231,7 @@ TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsMsix) {
 }
 
 TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsMsi) {
+    NEEDS(msi);
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msi, kVectors);
     for (unsigned vector = 0; vector < kVectors; ++vector) {
@@ -211,6 +241,7 @@ TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsMsi) {
 }
 
 TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsIntxOnceUntilUnmasked) {
+    NEEDS(intx);
     auto& interrupts = device.interrupts();
     const auto window = registers();
     interrupts.enable(InterruptMode::intx, 1);
@@ -231,6 +262,7 @@ TEST_F(ConformanceInterrupts, ComeFromTheDeviceAsIntxOnceUntilUnmasked) {
 }
 
 TEST_F(ConformanceInterrupts, StayBehindTheIntxMask) {
+    NEEDS(intx);
     auto& interrupts = device.interrupts();
     const auto window = registers();
     interrupts.enable(InterruptMode::intx, 1);
@@ -244,6 +276,7 @@ TEST_F(ConformanceInterrupts, StayBehindTheIntxMask) {
 }
 
 TEST_F(ConformanceInterrupts, AreMaskedByTheKernelOnlyAsIntx) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, 1);
     EXPECT_EQ(errc_of([&] { interrupts.mask(); }), Errc::unsupported);
@@ -251,6 +284,7 @@ TEST_F(ConformanceInterrupts, AreMaskedByTheKernelOnlyAsIntx) {
 }
 
 TEST_F(ConformanceInterrupts, WaitInTheMsixTableWhileMasked) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, 4);
     // An entry's vector control and the pending bits (PCI Local Bus 3.0, 6.8.2); the table comes first in BAR2, and the
@@ -273,6 +307,7 @@ TEST_F(ConformanceInterrupts, WaitInTheMsixTableWhileMasked) {
 }
 
 TEST_F(ConformanceInterrupts, AreHeldBackWithoutBusMastering) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, kVectors);
     device.config().set_bus_master(false);
@@ -408,6 +443,7 @@ TEST_P(ConformanceGrowth, LeavesSingleVectorsToBeSilenced) {
 }
 
 TEST_F(ConformanceInterrupts, AreCountedExactlyWhenEachIsAwaited) {
+    NEEDS(msix);
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, kVectors);
     std::uint64_t received = 0;

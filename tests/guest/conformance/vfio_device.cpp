@@ -17,6 +17,10 @@ Bdf device_under_test(std::size_t index) {
     return Bdf::parse(word);
 }
 
-Device open_device(bool bus_master) { return Device::open(device_under_test(), {.bus_master = bus_master}); }
+Device open_device(bool bus_master) {
+    const char* backend = std::getenv("PCIENIC_BACKEND");
+    return Device::open(device_under_test(),
+                        {.backend = backend != nullptr ? backend : "vfio", .bus_master = bus_master});
+}
 
 }  // namespace uiovfio::conformance

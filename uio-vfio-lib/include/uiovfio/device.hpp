@@ -35,11 +35,15 @@ struct DeviceState;
 struct OpenOptions {
     /// One of backends(), or "auto": the one that fits what the device is bound to and what the kernel has.
     std::string backend = "auto";
-    /// Whether to set the Bus Master bit; without it the device can neither use DMA nor send MSI or MSI-X.
+    /// Whether to set the Bus Master bit; without it the device can neither use DMA nor send MSI or MSI-X. A backend
+    /// that can do none of these (uio, sysfs) leaves the bit as it is: ConfigSpace::set_bus_master() is there for who
+    /// must.
     bool bus_master = true;
     /// How long to try again while the IOMMU group or the device is still held elsewhere: a process that just ended may
     /// take a moment.
     std::chrono::milliseconds busy_timeout{1000};
+    /// Lets sysfs have a device that a kernel driver has, too. They know nothing of each other.
+    bool share_with_driver = false;
     /// Where the kernel's trees are.
     SysfsRoot root = {};
 };

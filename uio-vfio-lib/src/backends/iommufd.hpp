@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+
+#include "backend.hpp"
+#include "system.hpp"
+
+namespace uiovfio::detail {
+
+/// As open_iommufd() of backend.hpp, on a system of the caller's.
+std::shared_ptr<Backend> open_iommufd(const Bdf& bdf, const OpenOptions& options, System& system);
+
+}  // namespace uiovfio::detail

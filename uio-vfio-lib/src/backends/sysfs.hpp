@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+
+#include "backend.hpp"
+#include "system.hpp"
+
+namespace uiovfio::detail {
+
+/// As those of backend.hpp, on a system of the caller's.
+std::shared_ptr<Backend> open_sysfs(const Bdf& bdf, const OpenOptions& options, System& system);
+std::shared_ptr<Backend> open_uio(const Bdf& bdf, const OpenOptions& options, System& system);
+
+}  // namespace uiovfio::detail

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+/// uio_pci_generic: the device through sysfs, and INTx through /dev/uioN.
+///
+/// The driver masks the line with each interrupt (the Interrupt Disable bit of the command register) and counts; a read
+/// of its file gives the count, and poll() tells of a new one. So there is one interrupt for each unmask_intx(), and
+/// one request of asynchronous I/O carries it from the file to the vector's eventfd.
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <mutex>
+
+#include "aio_poll.hpp"
+#include "backend_list.hpp"
+#include "backends/sysfs.hpp"
+#include "backends/sysfs_device.hpp"
+#include "guarded.hpp"
+#include "obstacles.hpp"
+#include "uiovfio/config_space.hpp"
+
+namespace uiovfio::detail {
+
+namespace {
+
+// The byte of the command register that holds Interrupt Disable, and no bit that anybody else changes: memory, I/O and
+// bus master are in the other.
+constexpr std::uint16_t kIntxByte = config::kCommand + 1;
+constexpr std::uint32_t kIntxDisable = config::kCommandIntxDisable >> 8;
+
+class UioBackend final : public SysfsDevice {
+  public:
+    UioBackend(const Bdf& bdf, const OpenOptions& options, System& system, PciFunction function)
+        : SysfsDevice{bdf, options, system, std::move(function)},
+          node_{open_file(uio_node(bdf, options.root))},
+          has_intx_{config_read(config::kInterruptPin, 1) != 0} {}
+    ~UioBackend() override { close(); }
+    UioBackend(const UioBackend&) = delete;
+    UioBackend& operator=(const UioBackend&) = delete;
+
+    [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_of("uio"); }
+
+    [[nodiscard]] unsigned interrupt_capacity(InterruptMode mode) override {
+        return mode == InterruptMode::intx && has_intx_ ? 1 : 0;
+    }
+
+    void arm(InterruptMode /*mode*/, std::span<const int> event_fds) override {
+        const std::lock_guard lock{mutex_};
+        poll_.reset();  // what it still signals is an eventfd of before, on which nobody waits any more
+        event_fd_ = event_fds.front();
+        set_masked(true);
+        seen_ = take_count();
+        start();
+        set_masked(false);
+    }
+
+    // The request stays: ending it would signal the eventfd, while there may still be somebody who waits.
+    void disarm(InterruptMode /*mode*/) override {
+        const std::lock_guard lock{mutex_};
+        event_fd_ = -1;
+        set_masked(true);
+    }
+
+    void mask_intx() override {
+        const std::lock_guard lock{mutex_};
+        set_masked(true);
+    }
+
+    void unmask_intx() override {
+        const std::lock_guard lock{mutex_};
+        unmask_locked();
+    }
+
+    // The registration is the driver's, and lasts.
+    [[nodiscard]] bool keeps_interrupts_over_reset() const noexcept override { return true; }
+
+    void reset() override {
+        const std::lock_guard lock{mutex_};
+        SysfsDevice::reset();
+        if (event_fd_ >= 0) unmask_locked();
+    }
+
+  protected:
+    void do_close() noexcept override {
+        poll_.reset();
+        node_.close();
+        close_files();
+    }
+    [[nodiscard]] std::string_view why_not(Feature feature) const noexcept override {
+        switch (feature) {
+            case Feature::msi:
+            case Feature::msix:
+                return "uio_pci_generic has INTx only";
+            case Feature::dma:
+                return "no IOMMU would keep the device to its memory, and physical addresses are not given out";
+            default:
+                return {};
+        }
+    }
+
+  private:
+    void set_masked(bool masked) {
+        const std::uint32_t byte = config_read(kIntxByte, 1);
+        config_write(kIntxByte, 1, masked ? byte | kIntxDisable : byte & ~kIntxDisable);
+    }
+
+    /// Interrupts since the driver has the device. Never blocks for long: the count is there whether it is new or not,
+    /// but the driver makes those wait who have read it already.
+    std::uint32_t take_count() {
+        if (!is_readable(node_.get())) return seen_;
+        std::uint32_t count = 0;
+        if (::read(node_.get(), &count, sizeof count) != sizeof count)
+            throw Error{errno == EIO ? Errc::unsupported : Errc::device_gone, object() + " interrupts",
+                        "the interrupt count cannot be read", errno,
+                        "see in `dmesg` whether the device got an interrupt line"};
+        return count;
+    }
+
+    void start() {
+        const int error = poll_.start(node_.get(), event_fd_);
+        if (error != 0)
+            throw Error{error == ENOSYS ? Errc::unsupported : Errc::system_error, object() + " interrupts",
+                        "the kernel's asynchronous I/O does not take the uio file", error,
+                        "use a kernel with CONFIG_AIO, or the backend vfio"};
+    }
+
+    void unmask_locked() {
+        if (event_fd_ >= 0 && !poll_.is_pending()) {
+            // One was delivered by the request that has ended; what came besides (somebody cleared the bit) goes along.
+            const std::uint32_t count = take_count();
+            const std::uint32_t more = count - seen_ > 1 ? count - seen_ - 1 : 0;
+            seen_ = count;
+            if (more != 0) add_to(event_fd_, more);
+            start();
+        }
+        set_masked(false);
+    }
+
+    static bool is_readable(int file) noexcept {
+        pollfd entry{.fd = file, .events = POLLIN, .revents = 0};
+        return ::poll(&entry, 1, 0) == 1;
+    }
+    static void add_to(int event_fd, std::uint64_t count) noexcept {
+        [[maybe_unused]] const auto written = ::write(event_fd, &count, sizeof count);
+    }
+
+    File node_;
+    const bool has_intx_;
+    std::mutex mutex_;  // guards what follows
+    AioPoll poll_;
+    int event_fd_ = -1;
+    std::uint32_t seen_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> open_uio(const Bdf& bdf, const OpenOptions& options, System& system) {
+    PciFunction function = describe(bdf, options.root);
+    if (const auto obstacle = uiovfio::why_not(function, "uio", options.root)) throw_obstacle(*obstacle);
+    return std::make_shared<UioBackend>(bdf, options, system, std::move(function));
+}
+
+std::shared_ptr<Backend> open_uio(const Bdf& bdf, const OpenOptions& options) {
+    return open_uio(bdf, options, real_system());
+}
+
+}  // namespace uiovfio::detail

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+/// VFIO without an IOMMU: registers and interrupts as ever, and nothing between the device and all of memory. Only on
+/// explicit request; the kernel marks itself tainted.
+
+#include "backend_list.hpp"
+#include "backends/vfio_device.hpp"
+#include "backends/vfio_group.hpp"
+
+namespace uiovfio::detail {
+
+namespace {
+
+class NoIommuBackend final : public VfioDevice {
+  public:
+    NoIommuBackend(const Bdf& bdf, System& system, VfioOpened opened)
+        : VfioDevice{bdf, system, std::move(opened.device)}, group_{std::move(opened.member)} {}
+    ~NoIommuBackend() override { close(); }
+
+    [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_of("vfio-noiommu"); }
+
+  protected:
+    void do_close() noexcept override {
+        close_device();
+        group_.leave();
+    }
+    [[nodiscard]] std::string_view why_not(Feature feature) const noexcept override {
+        return feature == Feature::dma ? "without an IOMMU there are no bus addresses to give" : "";
+    }
+
+  private:
+    VfioMember group_;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options) {
+    System& system = real_system();
+    return std::make_shared<NoIommuBackend>(bdf, system, open_in_group(kNoIommuGroup, bdf, options, system));
+}
+
+}  // namespace uiovfio::detail
