@@ -63,7 +63,7 @@ _pcienic_value() {
         -d | --device) _pcienic_offer $(_pcienic_identities) ;;
         -o | --output) _pcienic_offer table json jsonl tsv raw tap ;;
         --color) _pcienic_offer auto always never ;;
-        --backend) _pcienic_offer auto vfio sim ;;
+        --backend) _pcienic_offer auto vfio iommufd uio sysfs vfio-noiommu sim ;;
         --mode) _pcienic_offer msix msi intx ;;
         --via) _pcienic_offer device vfio both ;;
         --bar) _pcienic_offer 0 1 2 3 4 5 ;;

@@ -8,6 +8,9 @@
 #include <istream>
 #include <ostream>
 #include <sstream>
+#include <string>
+#include <uiovfio/backends.hpp>
+#include <vector>
 
 #include "cli/number.hpp"
 #include "cli/suggest.hpp"
@@ -51,9 +54,13 @@ class Parser {
         app_.allow_extras();
         options.selector.add_options(app_);
         output.add_options(app_);
-        app_.add_option("--backend", options.backend, "auto, vfio, or sim: a pcienic inside this process")
+        std::vector<std::string> backends{"auto"};
+        for (const uiovfio::BackendTraits& backend : uiovfio::backends()) backends.emplace_back(backend.name);
+        app_.add_option("--backend", options.backend,
+                        fmt::format("{}: how to reach the device; sim is a pcienic inside this process",
+                                    fmt::join(backends, ", ")))
             ->type_name("NAME")
-            ->check(CLI::IsMember({"auto", "vfio", "sim"}));
+            ->check(CLI::IsMember(backends));
         app_.add_option_function<std::string>(
                 "--bar", [&options](const std::string& text) { options.bar = cli::parse_ranges(text, 5).front(); },
                 "BAR of offsets that name none; default 0")

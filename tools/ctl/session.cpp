@@ -122,7 +122,8 @@ uiovfio::Device& Session::device() {
     try {
         device_ = uiovfio::Device::open(function().bdf, {.backend = options_.backend, .root = world_.root});
     } catch (const uiovfio::Error& error) {
-        if (error.errc() != uiovfio::Errc::not_bound) throw;
+        const bool wants_vfio = options_.backend == "auto" || options_.backend == "vfio";
+        if (error.errc() != uiovfio::Errc::not_bound || !wants_vfio) throw;
         throw Failure{Exit::permission, fmt::format("{}: {}: run 'pcienic-ctl -s {} bind vfio-pci' first",
                                                     error.object(), error.what_was_wrong(), to_string(function().bdf))};
     }

@@ -244,6 +244,7 @@ void InterruptState::reset_around(const std::function<void()>& reset) {
     if (set == nullptr) return reset();
     if (backend_->keeps_interrupts_over_reset()) {
         reset();
+        if (set->is_masked) backend_->mask_intx();
         return set->counters.interrupt_waits(Errc::device_reset);
     }
     const auto rearm = [&] {

@@ -36,7 +36,7 @@ offers() {
 
 offers 'pcienic-ctl re' regs read reset
 offers 'pcienic-ctl --backend sim wr' write
-offers 'pcienic-ctl --backend ' auto vfio sim
+offers 'pcienic-ctl --backend ' auto vfio iommufd uio sysfs vfio-noiommu sim
 offers 'pcienic-ctl --ver' --version --verbose
 offers 'pcienic-ctl read SCR' SCRATCH SCRATCH64
 offers 'pcienic-ctl read scr' SCRATCH SCRATCH64

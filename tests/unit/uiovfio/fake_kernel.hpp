@@ -194,7 +194,7 @@ class FakeKernel : public detail::System {
     std::map<std::uint64_t, std::uint64_t> mappings;
     std::uint32_t last_map_flags = 0;
 
-  private:
+  protected:
     static constexpr int kContainer = 100000;
     static constexpr int kGroup = 100001;
     static constexpr int kDevice = 100002;  // and from there on: all devices look alike

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <mutex>
+#include <optional>
 
 #include "aio_poll.hpp"
 #include "backend_list.hpp"
@@ -104,10 +105,10 @@ class UioBackend final : public SysfsDevice {
         config_write(kIntxByte, 1, masked ? byte | kIntxDisable : byte & ~kIntxDisable);
     }
 
-    /// Interrupts since the driver has the device. Never blocks for long: the count is there whether it is new or not,
-    /// but the driver makes those wait who have read it already.
-    std::uint32_t take_count() {
-        if (!is_readable(node_.get())) return seen_;
+    /// Interrupts since the driver has the device; nothing before the first one that this open file was told of.
+    std::optional<std::uint32_t> take_count() {
+        pollfd entry{.fd = node_.get(), .events = POLLIN, .revents = 0};
+        if (::poll(&entry, 1, 0) != 1) return seen_;  // the driver makes those wait who have read it already
         std::uint32_t count = 0;
         if (::read(node_.get(), &count, sizeof count) != sizeof count)
             throw Error{errno == EIO ? Errc::unsupported : Errc::device_gone, object() + " interrupts",
@@ -127,19 +128,15 @@ class UioBackend final : public SysfsDevice {
     void unmask_locked() {
         if (event_fd_ >= 0 && !poll_.is_pending()) {
             // One was delivered by the request that has ended; what came besides (somebody cleared the bit) goes along.
-            const std::uint32_t count = take_count();
-            const std::uint32_t more = count - seen_ > 1 ? count - seen_ - 1 : 0;
+            const auto count = take_count();
+            const std::uint32_t came = seen_ && count ? *count - *seen_ : 1;
             seen_ = count;
-            if (more != 0) add_to(event_fd_, more);
+            if (came > 1) add_to(event_fd_, came - 1);
             start();
         }
         set_masked(false);
     }
 
-    static bool is_readable(int file) noexcept {
-        pollfd entry{.fd = file, .events = POLLIN, .revents = 0};
-        return ::poll(&entry, 1, 0) == 1;
-    }
     static void add_to(int event_fd, std::uint64_t count) noexcept {
         [[maybe_unused]] const auto written = ::write(event_fd, &count, sizeof count);
     }
@@ -149,7 +146,7 @@ class UioBackend final : public SysfsDevice {
     std::mutex mutex_;  // guards what follows
     AioPoll poll_;
     int event_fd_ = -1;
-    std::uint32_t seen_ = 0;
+    std::optional<std::uint32_t> seen_;
 };
 
 }  // namespace
