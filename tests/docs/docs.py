@@ -67,8 +67,8 @@ class Docs(unittest.TestCase):
 
     def test_tools_named_are_built(self):
         built = set()
-        for lists in (CHECKOUT / "tools").rglob("CMakeLists.txt"):
-            built |= set(re.findall(r"pcienic_add_tool\((pcienic-[a-z]+)", lists.read_text(encoding="utf-8")))
+        for lists in (*(CHECKOUT / "tools").rglob("CMakeLists.txt"), CHECKOUT / "tests/bench/CMakeLists.txt"):
+            built |= set(re.findall(r"pcienic_add_(?:tool|executable)\((pcienic-[a-z]+)", lists.read_text(encoding="utf-8")))
         devices = set(re.findall(r"pcienic-(?:basic|mmio|msi|msix|dma|caps|rx)\b", "".join(
             path.read_text(encoding="utf-8") for path in documents())))
         for document in documents():

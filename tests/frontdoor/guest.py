@@ -35,6 +35,10 @@ add_test(NAME guest.bad COMMAND ${CMAKE_COMMAND} -E false)
 """
 TOOLS = """# SPDX-License-Identifier: MIT
 add_custom_target(tool ALL COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/tools-were-built)
+# Says what it was asked, and shows the results that it was given.
+file(WRITE ${CMAKE_BINARY_DIR}/tools/pcienic-bench "#!/bin/sh\necho \"$@\"\ncat $(ls -A $(dirname \"$2\")/.run-*)\n")
+file(CHMOD ${CMAKE_BINARY_DIR}/tools/pcienic-bench PERMISSIONS OWNER_READ OWNER_EXECUTE)
+add_custom_target(pcienic-bench)
 """
 
 
@@ -85,10 +89,31 @@ class HandOver(harness.FrontDoorCase):
     def test_shell_is_the_runners(self):
         self.assertEqual(self.handed_over(self.verb("shell", "--no-bind"))["arguments"], ["shell", "--no-bind"])
 
-    def test_bench_measures_latency_as_table_and_json(self):
-        command = self.handed_over(self.verb("bench"))["arguments"][-1]
-        self.assertIn("pcienic-irqtest --latency", command)
-        self.assertIn("--json", command)
+    def test_bench_measures_once_for_each_kernel_and_shows_the_results_together(self):
+        output = self.work / "figures"
+        result = self.verb("bench", "--quick", "--only", "dma", "--kernel", "a", "--kernel", "b", "--output", str(output))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        shown, *runs = result.stdout.splitlines()
+        self.assertEqual(shown, f"show {output}/.run-0.json {output}/.run-1.json --json {output}/bench.json --svg {output}")
+        self.assertEqual(len(runs), 2)
+        for kernel, run in zip("ab", runs):
+            words = json.loads(run)["arguments"]
+            self.assertEqual(words[:5], ["run", "--device", "pcienic", "--device", "pcienic"])
+            self.assertTrue([word for word in words if word.startswith("--env=PCIENIC_BENCH_HOST=")], words)
+            self.assertEqual(words[-9:], ["--kernel", kernel, "--", "pcienic-bench", "run", "--json", "--quick", "--only", "dma"])
+        self.assertEqual(list(output.iterdir()), [], "what is in between is removed")
+
+    def test_bench_leaves_its_results_in_the_build_folder_and_compares(self):
+        earlier = self.work / "earlier.json"
+        earlier.write_text("{}", encoding="utf-8")
+        shown = self.verb("bench", "--compare", str(earlier)).stdout.splitlines()[0]
+        output = f"{self.checkout}/build/bench"
+        self.assertEqual(shown, f"show {output}/.run-0.json --json {output}/bench.json --svg {output} --compare {earlier}")
+
+    def test_bench_exits_with_the_runners_status(self):
+        self.put("guest-image/runner/vmrun", VMRUN.replace('7 if "fail" in sys.argv else 0', "125"), 0o755)
+        result = self.verb("bench")
+        self.assertEqual((result.returncode, result.stdout), (125, ""), result.stderr)
 
     def test_second_run_configures_nothing_and_builds_no_qemu(self):
         self.verb("run", "--", "true")

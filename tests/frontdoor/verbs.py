@@ -43,6 +43,13 @@ class Verbs(harness.FrontDoorCase):
             self.assert_failed(self.pcienic(verb, "everything"), status=2, says=[verb, "'everything'"])
         self.assertFalse((self.cache / "qemu.lock").exists())
 
+    def test_mistakes_with_bench_are_refused_before_any_set_up(self):
+        for arguments, says in ((("--fast",), "'--fast'"), (("--only", "speed"), "--only speed"), (("--only",), "needs a value"),
+                                (("--kernel",), "needs a value"), (("--output", ""), "needs a value"),
+                                (("--compare", str(self.work / "absent")), f"{self.work}/absent: there is no such file")):
+            self.assert_failed(self.pcienic("bench", *arguments), status=2, says=[says, "pcienic help"])
+        self.assertFalse((self.cache / "qemu.lock").exists())
+
     def test_help_of_a_verb_is_not_preceded_by_any_set_up(self):
         shutil.copytree(harness.CHECKOUT / "guest-image/runner", self.checkout / "guest-image/runner")
         for verb in ("run", "shell"):

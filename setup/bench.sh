@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# ./pcienic bench: its options, a boot for each kernel, and what is left of it. Sourced by ./pcienic.
+
+bench_output=
+bench_compare=
+bench_kernels=()
+bench_words=()
+
+# bench_options ARGUMENT...: a mistake here would otherwise show after minutes of set-up.
+bench_options() {
+    local option
+    bench_output=$build/bench
+    while [[ $# -gt 0 ]]; do
+        option=$1
+        shift
+        case $option in
+            --quick)
+                bench_words+=(--quick)
+                continue
+                ;;
+            --only | --kernel | --output | --compare) ;;
+            *) usage_error "bench does not know '$option': --quick, --only, --kernel, --output, --compare" ;;
+        esac
+        [[ $# -gt 0 && -n $1 ]] || usage_error "bench $option needs a value"
+        case $option in
+            --only)
+                [[ $1 =~ ^(registers|config|interrupts|mapping|dma|open)$ ]] ||
+                    usage_error "bench --only $1: registers, config, interrupts, mapping, dma or open"
+                bench_words+=(--only "$1")
+                ;;
+            --kernel) bench_kernels+=("$1") ;;
+            --output) bench_output=$(realpath -m -- "$1") ;;
+            --compare)
+                [[ -r $1 ]] || usage_error "bench --compare $1: there is no such file"
+                bench_compare=$(realpath -- "$1")
+                ;;
+        esac
+        shift
+    done
+    [[ ${#bench_kernels[@]} -gt 0 ]] || bench_kernels=("")
+}
+
+# What a guest cannot know of itself.
+bench_environment() {
+    local commit
+    printf -- '--env=PCIENIC_BENCH_HOST=%s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | uniq -c | head -n 1 |
+        sed -E 's/^ *([0-9]+) /\1 of /')"
+    printf -- '--env=PCIENIC_BENCH_QEMU=%s\n' "$("$PCIENIC_QEMU" --version | sed -n 's/^QEMU emulator version //p')"
+    commit=$(git -c "safe.directory=$checkout" -C "$checkout" describe --always --dirty 2>/dev/null) || return 0
+    printf -- '--env=PCIENIC_BENCH_COMMIT=%s\n' "$commit"
+}
+
+# Exits 5 where something was allocated that must not be, as pcienic-bench does; what was measured is shown all the same.
+bench_run() {
+    local kernel result status verdict=0
+    local -a environment results=() arguments
+    mkdir -p -- "$bench_output" || die "cannot create $bench_output" "give another folder with --output"
+    mapfile -t environment < <(bench_environment)
+    for kernel in "${bench_kernels[@]}"; do
+        result=$bench_output/.run-${#results[@]}.json
+        arguments=(--device pcienic --device pcienic "${environment[@]}")
+        [[ -z $kernel ]] || arguments+=(--kernel "$kernel")
+        status=0
+        (vmrun run "${arguments[@]}" -- pcienic-bench run --json "${bench_words[@]}") >"$result" || status=$?
+        # 5 comes with a result.
+        if [[ $status -ne 0 && $status -ne 5 ]]; then
+            rm -f -- "$result" "${results[@]}"
+            exit "$status"
+        fi
+        results+=("$result")
+    done
+    arguments=(--json "$bench_output/bench.json" --svg "$bench_output")
+    [[ -z $bench_compare ]] || arguments+=(--compare "$bench_compare")
+    "$build/tools/pcienic-bench" show "${results[@]}" "${arguments[@]}" || verdict=$?
+    rm -f -- "${results[@]}"
+    say "bench.json and the pictures are in $bench_output"
+    exit "$verdict"
+}
