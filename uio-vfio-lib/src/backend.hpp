@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fork_guard.hpp"
 #include "uiovfio/backends.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/device.hpp"
@@ -22,6 +23,7 @@
 #include "uiovfio/dma.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
+#include "uiovfio/sysfs.hpp"
 
 namespace uiovfio::detail {
 
@@ -54,12 +56,10 @@ class FewerVectors : public Error {
 };
 
 /// A device that is open. Functions may be called from any thread, except close(), which nothing races with.
-class Backend {
+class Backend : private ForkGuarded {
   public:
     explicit Backend(const Bdf& bdf) : object_{to_string(bdf)} {}
-    virtual ~Backend() = default;
-    Backend(const Backend&) = delete;
-    Backend& operator=(const Backend&) = delete;
+    ~Backend() override = default;
 
     [[nodiscard]] virtual const BackendTraits& traits() const noexcept = 0;
     [[nodiscard]] std::string_view name() const noexcept { return traits().name; }
@@ -67,19 +67,24 @@ class Backend {
     [[nodiscard]] const std::string& object() const noexcept { return object_; }
 
     [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
-    /// Throws Errc::closed.
+    /// Throws Errc::closed, Errc::forked.
     void require_open() const {
-        if (!is_open()) throw Error{Errc::closed, object_, "the device was closed"};
+        if (is_open()) return;
+        if (is_parents())
+            throw Error{Errc::forked, object_, "the device was opened before a fork(), by the parent process"};
+        throw Error{Errc::closed, object_, "the device was closed"};
     }
-    /// Errc::closed, or Errc::device_gone once that is known, or nothing.
+    /// Errc::closed, Errc::forked, or Errc::device_gone once that is known, or nothing.
     [[nodiscard]] std::error_code status() const noexcept {
-        return is_open() ? std::error_code{} : make_error_code(Errc::closed);
+        return is_open() ? std::error_code{} : make_error_code(is_parents() ? Errc::forked : Errc::closed);
     }
     /// Throws what status() gives.
     void require_present() const { require_open(); }
     /// Throws Errc::unsupported for what this backend cannot do, whatever the device: the caller of a function below
     /// that belongs to a feature has asked this first.
     void require(Feature feature) const;
+    /// This process is a child, and the device its parent's.
+    [[nodiscard]] bool is_parents() const noexcept { return parents_.load(std::memory_order_relaxed); }
     /// Ends all use of the device: interrupts, mappings, windows. Once.
     void close() noexcept {
         if (open_.exchange(false, std::memory_order_acq_rel)) do_close();
@@ -130,6 +135,7 @@ class Backend {
     [[nodiscard]] virtual std::vector<IovaRange> iova_ranges() { return {}; }
     [[nodiscard]] virtual std::uint64_t iova_page_sizes() { return 4096; }
     [[nodiscard]] virtual std::optional<std::uint64_t> mappings_left() { return std::nullopt; }
+    [[nodiscard]] virtual std::vector<ReservedRegion> reserved_regions() { return {}; }
     /// At `wanted`, or where the backend chooses: never at 0. Gives where.
     virtual Iova dma_map(std::optional<Iova> /*wanted*/, std::span<std::byte> /*memory*/, DmaDirection /*direction*/) {
         require(Feature::dma);
@@ -138,6 +144,8 @@ class Backend {
     /// What dma_map() mapped. Throws short_unmap when less than `length` was mapped there; the addresses are free
     /// afterwards only if it does not throw.
     virtual void dma_unmap(Iova /*iova*/, std::uint64_t /*length*/) { require(Feature::dma); }
+    /// Removes all mappings, where one call does; what is left of them ends with close().
+    virtual void dma_unmap_all() noexcept {}
 
     [[nodiscard]] virtual bool can_reset() const noexcept = 0;
     /// Resets the function. Interrupts are disarmed before, and the command register is written after, by the caller.
@@ -148,9 +156,16 @@ class Backend {
     /// Why it cannot do that, as the end of a sentence; empty where the name says it all.
     [[nodiscard]] virtual std::string_view why_not(Feature /*feature*/) const noexcept { return {}; }
 
+    /// Overridden where there is more to give up (open files, mapped BARs); calls this one first.
+    void give_up_to_parent() noexcept override {
+        parents_.store(true, std::memory_order_relaxed);
+        open_.store(false, std::memory_order_release);
+    }
+
   private:
     std::string object_;
     std::atomic<bool> open_{true};
+    std::atomic<bool> parents_{false};
 };
 
 /// Each opens the function through the backend of that name, or throws what is in the way.

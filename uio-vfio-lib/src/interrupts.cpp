@@ -106,6 +106,7 @@ int Interrupts::event_fd(unsigned vector, std::error_code& ec) const noexcept {
 }
 
 std::uint64_t Interrupts::try_take(unsigned vector) noexcept {
+    if (!state_->backend().is_open()) return 0;
     const detail::VectorUse set = state_->current();
     return set && vector < set->counters.size() ? set->counters.try_take(vector) : 0;
 }
@@ -115,7 +116,8 @@ std::uint64_t Interrupts::wait(unsigned vector, std::chrono::nanoseconds timeout
     const detail::Waited waited = wait_for(*state_, vector, timeout, mode);
     if (!waited.ec) return waited.count;
     // Their own words, where they have some.
-    if (waited.ec == Errc::closed || waited.ec == Errc::device_gone) state_->backend().require_present();
+    if (waited.ec == Errc::closed || waited.ec == Errc::forked || waited.ec == Errc::device_gone)
+        state_->backend().require_present();
     if (waited.ec == Errc::interrupts_not_enabled || waited.ec == Errc::no_such_vector) with_vector(*state_, vector);
     throw Error{static_cast<Errc>(waited.ec.value()),
                 fmt::format("{} {} vector {}", state_->backend().object(), to_string(mode), vector),

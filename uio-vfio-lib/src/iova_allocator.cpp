@@ -40,12 +40,13 @@ IovaAllocator::IovaAllocator(const std::vector<IovaRange>& ranges, std::uint64_t
     for (const IovaRange& range : ranges_) free_.emplace(to_integer(range.first), to_integer(range.last));
 }
 
-std::optional<Iova> IovaAllocator::allocate(std::uint64_t size, std::uint64_t alignment) {
+std::optional<Iova> IovaAllocator::allocate(std::uint64_t size, std::uint64_t alignment, std::uint64_t offset) {
     for (auto range = free_.begin(); range != free_.end(); ++range) {
         const auto [first, last] = *range;
         const std::uint64_t lowest = std::max<std::uint64_t>(first, 1);
-        if (lowest > kTop - (alignment - 1)) break;
-        const std::uint64_t start = (lowest + (alignment - 1)) & ~(alignment - 1);
+        const std::uint64_t skipped = (offset - lowest) & (alignment - 1);
+        if (lowest > kTop - skipped) break;
+        const std::uint64_t start = lowest + skipped;
         if (start > last || last - start < size - 1) continue;
         take(range, start, start + (size - 1));
         return Iova{start};

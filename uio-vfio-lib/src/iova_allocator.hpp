@@ -24,8 +24,9 @@ class IovaAllocator {
     /// `ranges` in any order, adjacent or overlapping ones are joined; parts that are no whole granule are left out.
     IovaAllocator(const std::vector<IovaRange>& ranges, std::uint64_t granule);
 
-    /// A free run of `size` > 0 bytes at a multiple of `alignment` (a power of two), or nothing.
-    std::optional<Iova> allocate(std::uint64_t size, std::uint64_t alignment);
+    /// A free run of `size` > 0 bytes, `offset` behind a multiple of `alignment` (a power of two, and more than
+    /// `offset`), or nothing.
+    std::optional<Iova> allocate(std::uint64_t size, std::uint64_t alignment, std::uint64_t offset = 0);
 
     /// Takes exactly [iova, iova + size).
     Reservation reserve(Iova iova, std::uint64_t size);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "text.hpp"
 #include "uiovfio/error.hpp"
 
@@ -10,32 +12,48 @@ namespace uiovfio::detail {
 
 namespace {
 
-// What an x86-64 or arm64 (4 KiB granule) page table calls a block of the second level, in the processor and in the
-// IOMMU: memory and bus address that are both aligned to it need one entry instead of 512.
-constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
+/// The larger pages of an IOMMU, largest first: a table fills a page with entries of 8 bytes, so that an entry a level
+/// further up stands for granule / 8 times as much (2 MiB and 1 GiB for pages of 4 KiB).
+std::array<std::uint64_t, 2> superpages_of(std::uint64_t granule) noexcept {
+    const std::uint64_t entries = granule / sizeof(std::uint64_t);
+    return {granule * entries * entries, granule * entries};
+}
+
+bool contains_whole(std::uintptr_t address, std::uint64_t size, std::uint64_t page) noexcept {
+    const std::uint64_t before = (0 - address) & (page - 1);
+    return size >= before && size - before >= page;
+}
 
 }  // namespace
 
-Iova IovaSpace::take(const std::string& object, std::optional<Iova> wanted, std::uint64_t size) {
+Iova IovaSpace::take(const std::string& object, std::optional<Iova> wanted, std::span<const std::byte> memory) {
     const std::lock_guard lock{mutex_};
-    if (wanted) {
-        const std::uint64_t first = to_integer(*wanted);
-        switch (allocator_.reserve(*wanted, size)) {
-            case IovaAllocator::Reservation::outside:
-                throw Error{Errc::iova_out_of_aperture, object,
-                            fmt::format("bus addresses {:#x} to {:#x} cannot be mapped", first, first + (size - 1))};
-            case IovaAllocator::Reservation::overlap:
-                throw Error{Errc::mapping_overlap, object,
-                            fmt::format("bus addresses {:#x} to {:#x} are in use", first, first + (size - 1))};
-            case IovaAllocator::Reservation::ok:
-                return *wanted;
-        }
+    if (!wanted) return choose(object, memory);
+    const auto text = [&](std::string_view what) {
+        return fmt::format("bus addresses {:#x} to {:#x} {}", to_integer(*wanted),
+                           to_integer(*wanted) + (memory.size() - 1), what);
+    };
+    switch (allocator_.reserve(*wanted, memory.size())) {
+        case IovaAllocator::Reservation::outside:
+            throw Error{Errc::iova_out_of_aperture, object, text("cannot be mapped")};
+        case IovaAllocator::Reservation::overlap:
+            throw Error{Errc::mapping_overlap, object, text("are in use")};
+        case IovaAllocator::Reservation::ok:
+            break;
     }
-    auto chosen = allocator_.allocate(size, size >= kHugePage ? kHugePage : granule_);
-    if (!chosen) chosen = allocator_.allocate(size, granule_);
-    if (!chosen)
-        throw Error{Errc::iova_exhausted, object, fmt::format("no free bus addresses for {}", bytes_text(size))};
-    return *chosen;
+    return *wanted;
+}
+
+// The IOMMU uses a large page only where memory and bus address are aligned to it together. So the bus address is as
+// far behind a large page's boundary as the memory is, wherever the memory contains a whole one.
+Iova IovaSpace::choose(const std::string& object, std::span<const std::byte> memory) {
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    for (const std::uint64_t page : superpages_of(granule_)) {
+        if (!contains_whole(address, memory.size(), page)) continue;
+        if (const auto iova = allocator_.allocate(memory.size(), page, address & (page - 1))) return *iova;
+    }
+    if (const auto iova = allocator_.allocate(memory.size(), granule_)) return *iova;
+    throw Error{Errc::iova_exhausted, object, fmt::format("no free bus addresses for {}", bytes_text(memory.size()))};
 }
 
 void IovaSpace::give_back(Iova iova, std::uint64_t size) {

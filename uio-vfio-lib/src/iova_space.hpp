@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,15 +24,18 @@ class IovaSpace {
     IovaSpace(const std::vector<IovaRange>& ranges, std::uint64_t granule)
         : granule_{granule}, allocator_{ranges, granule} {}
 
-    /// Takes `size` bytes at `wanted`, or wherever there is room: at a multiple of 2 MiB where large pages could be
-    /// used. Throws iova_out_of_aperture, mapping_overlap, iova_exhausted, in the name of `object`.
-    Iova take(const std::string& object, std::optional<Iova> wanted, std::uint64_t size);
+    /// Takes bus addresses for the memory, at `wanted` or wherever there is room: as far behind a boundary of 2 MiB (or
+    /// 1 GiB) as the memory is, where it contains whole pages of that size. Throws iova_out_of_aperture,
+    /// mapping_overlap, iova_exhausted, in the name of `object`.
+    Iova take(const std::string& object, std::optional<Iova> wanted, std::span<const std::byte> memory);
     /// Gives back what take() took.
     void give_back(Iova iova, std::uint64_t size);
 
     [[nodiscard]] std::vector<IovaRange> ranges() const { return allocator_.ranges(); }
 
   private:
+    [[nodiscard]] Iova choose(const std::string& object, std::span<const std::byte> memory);
+
     const std::uint64_t granule_;
     std::mutex mutex_;  // guards the allocator's free ranges
     IovaAllocator allocator_;

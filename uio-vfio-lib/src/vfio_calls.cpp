@@ -137,6 +137,14 @@ Outcome<std::uint64_t> unmap_dma(System& system, int container, Iova iova, std::
     return {.value = request.size, .error = 0};
 }
 
+Outcome<std::uint64_t> unmap_all_dma(System& system, int container) {
+    vfio_iommu_type1_dma_unmap request{};
+    request.argsz = sizeof request;
+    request.flags = VFIO_DMA_UNMAP_FLAG_ALL;
+    if (system.ioctl(container, VFIO_IOMMU_UNMAP_DMA, &request) < 0) return {.value = 0, .error = errno};
+    return {.value = request.size, .error = 0};
+}
+
 Outcome<bool> is_group_viable(System& system, int group) {
     vfio_group_status status{};
     status.argsz = sizeof status;

@@ -72,6 +72,9 @@ int map_dma(System& system, int container, Iova iova, std::span<std::byte> memor
 /// (EINVAL).
 Outcome<std::uint64_t> unmap_dma(System& system, int container, Iova iova, std::uint64_t length);
 
+/// The same for everything that is mapped. EINVAL on kernels before 5.12, which do not know the flag.
+Outcome<std::uint64_t> unmap_all_dma(System& system, int container);
+
 // --- group
 // ------------------------------------------------------------------------------------------------------------
 

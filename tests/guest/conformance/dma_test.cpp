@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -8,30 +6,14 @@
 #include <vector>
 
 #include "conformance.hpp"
+#include "device_dma.hpp"
+#include "pages.hpp"
 
 namespace uiovfio::conformance {
 
 namespace {
 
 constexpr std::size_t kHugePage = 2u << 20;
-
-/// Pages of the process's own.
-class Pages {
-  public:
-    explicit Pages(std::size_t length)
-        : bytes_{static_cast<std::byte*>(
-                     ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)),
-                 length} {}
-    ~Pages() { ::munmap(bytes_.data(), bytes_.size()); }
-    Pages(const Pages&) = delete;
-    Pages& operator=(const Pages&) = delete;
-
-    [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
-    [[nodiscard]] std::span<std::byte> page(std::size_t index) const { return bytes_.subspan(index * kPage, kPage); }
-
-  private:
-    std::span<std::byte> bytes_;
-};
 
 /// The VmFlags of the mapping that holds the address, from /proc/self/smaps.
 std::string vm_flags(const void* address) {
@@ -69,6 +51,42 @@ TEST_F(ConformanceDma, TellsWhatCanBeMapped) {
     EXPECT_EQ(dma.granule(), kPage);
 }
 
+// What the platform keeps, as sysfs tells it, is what lies between the ranges that the kernel gives.
+TEST_F(ConformanceDma, TellsWhatIsReservedAndWhy) {
+    const auto reserved = dma.reserved();
+    EXPECT_THAT(reserved, testing::Contains(ReservedRegion{Iova{0xfee00000}, Iova{0xfeefffff}, "msi"}));
+    const auto ranges = dma.ranges();
+    for (const ReservedRegion& region : reserved) {
+        if (region.is_mappable()) continue;
+        for (const IovaRange& range : ranges)
+            EXPECT_TRUE(region.last < range.first || region.first > range.last) << region.type;
+    }
+    for (std::size_t i = 1; i < ranges.size(); ++i) {
+        const IovaRange gap{ranges[i - 1].last + 1, Iova{to_integer(ranges[i].first) - 1}};
+        EXPECT_THAT(reserved, testing::Contains(testing::Truly([&](const ReservedRegion& region) {
+                        return region.first <= gap.first && gap.last <= region.last;
+                    })));
+    }
+}
+
+TEST_F(ConformanceDma, ReachesBothEndsOfEveryRange) {
+    DeviceDma machine{device};
+    Pages pages{2 * kPage};
+    const auto ranges = dma.ranges();
+    for (const IovaRange& range : ranges) {
+        // At the bottom lies what the library chose for itself.
+        const Iova first = range.first == Iova{0} ? Iova{0x100000} : range.first;
+        auto low = dma.map(pages.page(0), {.iova = first});
+        auto high = dma.map(pages.page(1), {.iova = Iova{to_integer(range.last) + 1 - kPage}});
+        std::fill(pages.bytes().begin(), pages.bytes().end(), std::byte{1});
+        EXPECT_EQ(machine.fill(low.iova(), kPage), 0u);
+        EXPECT_EQ(machine.copy(low.iova(), high.iova_at(kPage - 8), 8), 0u);
+        EXPECT_EQ(pages.bytes()[0], DeviceDma::kFilled) << to_integer(first);
+        EXPECT_EQ(pages.bytes()[2 * kPage - 9], std::byte{1});
+        EXPECT_EQ(pages.bytes()[2 * kPage - 1], DeviceDma::kFilled) << to_integer(range.last);
+    }
+}
+
 TEST_F(ConformanceDma, AllocatesZeroedMemoryAtBusAddressesThatCanBeMapped) {
     const auto buffer = dma.allocate(3 * kPage - 100);
     EXPECT_EQ(buffer.size(), 3 * kPage);
@@ -89,7 +107,26 @@ TEST_F(ConformanceDma, AlignsLargePiecesForHugePages) {
     EXPECT_TRUE(buffer.page_size() == kPage || buffer.page_size() == kHugePage);
 }
 
+// The IOMMU can use a page of 2 MiB only where memory and bus address are at the same place within one.
+TEST_F(ConformanceDma, LaysMemoryOutSoThatWholeHugePagesStayWhole) {
+    const auto lowest = dma.allocate(kPage);  // so that nothing lies right by chance
+    const Pages pages{4 * kHugePage};
+    const auto begin = reinterpret_cast<std::uintptr_t>(pages.bytes().data());
+    const std::size_t to_boundary = (kHugePage - begin % kHugePage) % kHugePage;
+    const auto place_of = [&](std::size_t offset, std::size_t size) {
+        const auto mapping = dma.map(pages.bytes().subspan(to_boundary + offset, size));
+        return to_integer(mapping.iova()) % kHugePage;
+    };
+    EXPECT_EQ(place_of(0, kHugePage), 0u);
+    EXPECT_EQ(place_of(0, kHugePage + 5 * kPage), 0u);
+    for (const std::size_t offset : {kPage, 7 * kPage, kHugePage - kPage})
+        EXPECT_EQ(place_of(offset, 2 * kHugePage - offset), offset);
+    // Without a whole one in it, the lowest free address will do.
+    EXPECT_EQ(dma.map(pages.bytes().subspan(to_boundary + kPage, kHugePage)).iova(), lowest.iova() + kPage);
+}
+
 TEST_F(ConformanceDma, UsesHugePagesOnlyWhereThereAreSome) {
+    const auto fallbacks = dma.huge_page_fallbacks();
     EXPECT_EQ(dma.allocate(kHugePage, {.huge_pages = HugePages::never}).page_size(), kPage);
     std::error_code ec;
     const auto buffer = dma.allocate(kHugePage, {.huge_pages = HugePages::require}, ec);
@@ -97,6 +134,10 @@ TEST_F(ConformanceDma, UsesHugePagesOnlyWhereThereAreSome) {
         EXPECT_EQ(ec, Errc::hugepages_unavailable);
     else
         EXPECT_EQ(buffer.page_size(), kHugePage);
+    // Neither of these fell back; what follows does so where there are none.
+    EXPECT_EQ(dma.huge_page_fallbacks(), fallbacks);
+    const auto preferred = dma.allocate(kHugePage);
+    EXPECT_EQ(dma.huge_page_fallbacks(), fallbacks + (preferred.page_size() == kHugePage ? 0 : 1));
 }
 
 TEST_F(ConformanceDma, GivesDifferentAddressesToWhatIsMappedAtATime) {
@@ -133,6 +174,32 @@ TEST_F(ConformanceDma, MapsAtTheAddressThatIsAskedFor) {
         (void)dma.map(pages.page(0), {.iova = wanted + 2 * kPage});
     }
     EXPECT_EQ(dma.map(pages.bytes(), {.iova = wanted}).iova(), wanted);
+}
+
+TEST_F(ConformanceDma, MapsTheSameMemoryAtSeveralAddresses) {
+    DeviceDma machine{device};
+    const Pages pages{kPage};
+    auto first = dma.map(pages.bytes());
+    const auto second = dma.map(pages.bytes(), {.direction = DmaDirection::from_device});
+    EXPECT_NE(first.iova(), second.iova());
+    EXPECT_EQ(machine.fill(first.iova(), 8), 0u);
+    first.unmap();
+    EXPECT_EQ(machine.fill(second.iova_at(8), 8), 0u);
+    EXPECT_EQ(pages.bytes()[7], DeviceDma::kFilled);
+    EXPECT_EQ(pages.bytes()[15], DeviceDma::kFilled);
+}
+
+TEST_F(ConformanceDma, HasNoAddressesOnceUnmapped) {
+    auto buffer = dma.allocate(kPage);
+    buffer.unmap();
+    EXPECT_FALSE(buffer);
+    EXPECT_EQ(buffer.iova(), Iova{0});
+    EXPECT_TRUE(buffer.bytes().empty());
+    EXPECT_EQ(errc_of([&] { (void)buffer.iova_at(0); }), Errc::closed);
+    EXPECT_EQ(errc_of([&] { (void)buffer.lease(); }), Errc::closed);
+    std::error_code ec;
+    EXPECT_EQ(DmaMapping{}.iova_at(0, ec), Iova{0});
+    EXPECT_EQ(ec, Errc::closed);
 }
 
 TEST_F(ConformanceDma, RefusesWhatCannotBeMapped) {

@@ -4,57 +4,27 @@
 #include "vfio_device.hpp"
 
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <sstream>
 #include <thread>
 
 #include "conformance.hpp"
+#include "in_child.hpp"
 
 namespace uiovfio::conformance {
 
 namespace regs = pcienic::regs;
+using test::in_child;
 using testing::AllOf;
 using testing::HasSubstr;
 
 namespace {
 
 constexpr uid_t kNobody = 65534;
-
-/// Runs `action` in a child process, and gives what it says: "ERRC: what()" when it ends with an Error.
-std::string in_child(const std::function<std::string()>& action) {
-    std::array<int, 2> channel{};
-    if (::pipe(channel.data()) != 0) return "no pipe";
-    const pid_t child = ::fork();
-    if (child == 0) {
-        std::string said;
-        try {
-            said = action();
-        } catch (const Error& error) {
-            said = std::string{name(error.errc())} + ": " + error.what();
-        } catch (const std::exception& error) {
-            said = error.what();
-        }
-        const auto written = ::write(channel[1], said.data(), said.size());
-        ::_exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
-    }
-    ::close(channel[1]);
-    std::string said;
-    std::array<char, 512> piece{};
-    for (ssize_t length = 0; (length = ::read(channel[0], piece.data(), piece.size())) > 0;)
-        said.append(piece.data(), static_cast<std::size_t>(length));
-    ::close(channel[0]);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the child ended with status " << status;
-    return said;
-}
 
 void load_module(const std::string& module) {
     ASSERT_EQ(std::system(("modprobe " + module).c_str()), 0);  // NOLINT(cert-env33-c): the guest's own modprobe

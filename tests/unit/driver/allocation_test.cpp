@@ -58,12 +58,15 @@ TEST_F(Allocations, NoneInSubmitPollAndWait) {
     ScatterList list(device.dma());
     bool held = true;
     EXPECT_EQ(during([&] {
-                  list.assign(std::array{Piece{memory.iova(), 64}});
+                  list.assign(std::array{piece(memory, 0, 32), Piece{memory.iova(), 32}});
                   held = held && !dma.run(copy(list, DeviceOffset{0}, 64), kPatience).code;
                   const Ticket first = dma.submit(copy(memory.iova(), memory.iova_at(4096), 4096));
+                  const Ticket leased = dma.submit(copy(memory, {memory, 4096}, 4096));
+                  held = held && memory.leases() == 3;  // the list's, and the command's two
                   const Ticket second = dma.submit(fill(DeviceOffset{0}, 64, 1));
                   dma.poll();
-                  held = held && !dma.wait(first, kPatience).code && !dma.wait(second, kPatience).code;
+                  held = held && !dma.wait(first, kPatience).code && !dma.wait(leased, kPatience).code &&
+                         !dma.wait(second, kPatience).code;
               }),
               0u);
     EXPECT_TRUE(held);

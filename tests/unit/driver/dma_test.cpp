@@ -477,24 +477,5 @@ TEST_F(DmaOnSim, DestroyingABusyEngineUnmapsNothingThatTheDeviceUses) {
     EXPECT_FALSE(driver.peek_error());
 }
 
-// --- ownership ---
-
-TEST_F(DmaOnSim, MemoryOfAnOutstandingCommandIsNotUnmapped) {
-    uiovfio::DmaBuffer owned = buffer(4096), listed = buffer(4096), free = buffer(4096);
-    ScatterList list(device.dma());
-    list.assign(std::array{Piece{listed.iova_at(4000), 8}});
-    const Ticket first = dma.post(copy(owned.iova(), DeviceOffset{0}, 16));
-    const Ticket second = dma.post(copy(DeviceOffset{0}, list, 8));
-    for (uiovfio::DmaBuffer* memory : {&owned, &listed, &list.buffer()})
-        expect_error(Errc::buffer_in_use, [&] { dma.unmap(*memory); });
-    EXPECT_FALSE(dma.owns(owned.iova_at(16), 100));
-    dma.unmap(free);
-    dma.ring();
-    EXPECT_THAT(dma.wait(first, kPatience), Moved(16));
-    EXPECT_THAT(dma.wait(second, kPatience), Moved(8));
-    dma.unmap(owned);
-    dma.unmap(listed);
-}
-
 }  // namespace
 }  // namespace pcienic::test

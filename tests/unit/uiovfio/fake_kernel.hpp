@@ -41,6 +41,7 @@ class FakeKernel : public detail::System {
     bool is_express = true;      ///< the device has the interrupt index ERR
     std::uint64_t lock_limit = kUnlimited;
     std::optional<std::uint64_t> unmaps_only;  ///< bytes that an unmap claims to have removed
+    bool can_unmap_all = true;                 ///< kernels from 5.12
     unsigned group_is_busy_for = 0;            ///< so many opens of the group fail with EBUSY
 
     /// Makes the `skip`th next call of that name (an ioctl's, or "open container") fail.
@@ -192,6 +193,8 @@ class FakeKernel : public detail::System {
     unsigned slept = 0;
     bool device_is_mapped_when_closed = false;
     std::map<std::uint64_t, std::uint64_t> mappings;
+    bool was_bus_master_when_unmapped = false;  ///< at any unmap
+    bool was_freed_before_unmapped = false;     ///< memory that was still mapped for the device
     std::uint32_t last_map_flags = 0;
 
   protected:
@@ -395,17 +398,39 @@ class FakeKernel : public detail::System {
     int map_dma(const vfio_iommu_type1_dma_map& map) {
         last_map_flags = map.flags;
         const int result = call("MAP_DMA", 0);
-        if (result == 0) mappings[map.iova] = map.size;
+        if (result == 0) {
+            mappings[map.iova] = map.size;
+            addresses_[map.iova] = map.vaddr;
+        }
         return result;
     }
 
     int unmap_dma(vfio_iommu_type1_dma_unmap& unmap) {
-        const int result = call("UNMAP_DMA", 0);
+        const bool all = (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) != 0;
+        // The flags of a map are none of an unmap's, and with "all" there is no range.
+        if ((unmap.flags & ~std::uint32_t{VFIO_DMA_UNMAP_FLAG_ALL}) != 0 || (all && !can_unmap_all))
+            return error(EINVAL);
+        if (all && (unmap.iova != 0 || unmap.size != 0)) return error(EINVAL);
+        const int result = call(all ? "UNMAP_DMA ALL" : "UNMAP_DMA", 0);
         if (result != 0) return result;
-        const auto found = mappings.find(unmap.iova);
-        unmap.size = unmaps_only.value_or(found == mappings.end() ? 0 : found->second);
-        mappings.erase(unmap.iova);
+        was_bus_master_when_unmapped |= (config[4] & 4) != 0;
+        unmap.size = 0;
+        for (auto mapping = mappings.begin(); mapping != mappings.end();) {
+            if (!all && mapping->first != unmap.iova) {
+                ++mapping;
+                continue;
+            }
+            see_that_memory_is_there(addresses_[mapping->first]);
+            unmap.size += mapping->second;
+            mapping = mappings.erase(mapping);
+        }
+        if (unmaps_only) unmap.size = *unmaps_only;
         return 0;
+    }
+
+    void see_that_memory_is_there(std::uint64_t address) {
+        unsigned char resident = 0;
+        if (::mincore(reinterpret_cast<void*>(address), 1, &resident) != 0) was_freed_before_unmapped = true;
     }
 
     /// A header with one capability: MSI-X of 16 vectors, its table in the second page of BAR2.
@@ -435,6 +460,7 @@ class FakeKernel : public detail::System {
     };
     std::array<Interrupt, VFIO_PCI_NUM_IRQS> interrupts_;
     std::map<std::string, std::pair<int, unsigned>> failures_;
+    std::map<std::uint64_t, std::uint64_t> addresses_;  // of the memory, by bus address
     std::size_t grown_ = 0;
     bool group_attached_ = false;
     bool iommu_set_ = false;

@@ -35,9 +35,9 @@ class Model {
         return true;
     }
 
-    std::optional<std::size_t> allocate(std::size_t count, std::size_t alignment) {
+    std::optional<std::size_t> allocate(std::size_t count, std::size_t alignment, std::size_t offset = 0) {
         for (std::size_t first = 0; first < free_.size(); ++first) {
-            if (first == 0 || first % alignment != 0 || !is_free(first, count)) continue;
+            if (first == 0 || first % alignment != offset || !is_free(first, count)) continue;
             mark(first, count, false);
             return first;
         }
@@ -87,6 +87,19 @@ TEST(IovaAllocator, AlignsAndUsesWhatAlignmentLeftOver) {
     EXPECT_EQ(allocator.allocate(kPage, kPage), Iova{16 * kPage});
 }
 
+TEST(IovaAllocator, GivesAddressesThatLieAsFarBehindABoundaryAsIsAskedFor) {
+    IovaAllocator allocator{{range(0, 64 * kPage - 1)}, kPage};
+    EXPECT_EQ(allocator.allocate(9 * kPage, 8 * kPage, 7 * kPage), Iova{7 * kPage});
+    EXPECT_EQ(allocator.allocate(9 * kPage, 8 * kPage, 7 * kPage), Iova{23 * kPage});
+    EXPECT_EQ(allocator.allocate(kPage, 8 * kPage, 0), Iova{16 * kPage});
+    EXPECT_EQ(allocator.allocate(9 * kPage, 8 * kPage, kPage), Iova{33 * kPage});
+    // The first such address of a range may lie before it.
+    IovaAllocator high{{range(5 * kPage, 24 * kPage - 1)}, kPage};
+    EXPECT_EQ(high.allocate(2 * kPage, 8 * kPage, 4 * kPage), Iova{12 * kPage});
+    EXPECT_EQ(high.allocate(2 * kPage, 8 * kPage, 5 * kPage), Iova{5 * kPage});
+    EXPECT_EQ(high.allocate(20 * kPage, 8 * kPage, 5 * kPage), std::nullopt);
+}
+
 TEST(IovaAllocator, StaysOutOfHoles) {
     IovaAllocator allocator{{range(0, 0xfedfffff), range(0xfef00000, 0xffffffff)}, kPage};
     EXPECT_EQ(allocator.reserve(Iova{0xfee00000}, kPage), Reservation::outside);
@@ -107,6 +120,8 @@ TEST(IovaAllocator, ReachesTheVeryTop) {
     allocator.release(Iova{kTop - 4 * kPage + 1}, 3 * kPage);
     EXPECT_THAT(allocator.free_ranges(), testing::ElementsAre(range(kTop - 4 * kPage + 1, kTop)));
     EXPECT_EQ(allocator.allocate(kPage, std::uint64_t{1} << 63), std::nullopt);
+    EXPECT_EQ(allocator.allocate(kPage, 4 * kPage, 3 * kPage), Iova{kTop - kPage + 1});
+    EXPECT_EQ(allocator.allocate(kPage, std::uint64_t{1} << 63, kPage), std::nullopt);
 }
 
 TEST(IovaAllocator, CoversTheWholeSpace) {
@@ -133,10 +148,12 @@ TEST(IovaAllocator, AgreesWithAModelExhaustively) {
         bool is_reserve;
         std::size_t count;
         std::size_t at;  // first granule, or the alignment
+        std::size_t offset = 0;
     };
     std::vector<Operation> operations;
     for (std::size_t count = 1; count <= 3; ++count) {
         for (const std::size_t alignment : {1u, 2u, 4u}) operations.push_back({false, count, alignment});
+        operations.push_back({false, count, 4, 3});
         for (std::size_t first = 0; first < kGranules; first += 2) operations.push_back({true, count, first});
     }
     const std::size_t kinds = operations.size();
@@ -152,8 +169,9 @@ TEST(IovaAllocator, AgreesWithAModelExhaustively) {
                 ASSERT_EQ(allocator.reserve(Iova{operation.at * kPage}, operation.count * kPage), expected);
                 if (expected == Reservation::ok) taken.emplace_back(operation.at, operation.count);
             } else {
-                const auto expected = model.allocate(operation.count, operation.at);
-                const auto got = allocator.allocate(operation.count * kPage, operation.at * kPage);
+                const auto expected = model.allocate(operation.count, operation.at, operation.offset);
+                const auto got =
+                    allocator.allocate(operation.count * kPage, operation.at * kPage, operation.offset * kPage);
                 ASSERT_EQ(got.has_value(), expected.has_value()) << "sequence " << sequence;
                 if (expected) {
                     ASSERT_EQ(*got, Iova{*expected * kPage}) << "sequence " << sequence;
@@ -191,8 +209,9 @@ TEST(IovaAllocator, AgreesWithAModelOverLongHistories) {
             } else {
                 const std::size_t count = 1 + below(6);
                 const std::size_t alignment = std::size_t{1} << below(4);
-                const auto expected = model.allocate(count, alignment);
-                const auto got = allocator.allocate(count * kPage, alignment * kPage);
+                const std::size_t offset = below(alignment);
+                const auto expected = model.allocate(count, alignment, offset);
+                const auto got = allocator.allocate(count * kPage, alignment * kPage, offset * kPage);
                 ASSERT_EQ(got, expected ? std::optional{Iova{*expected * kPage}} : std::nullopt);
                 if (expected) taken.emplace_back(*expected, count);
             }

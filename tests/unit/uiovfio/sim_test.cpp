@@ -4,11 +4,10 @@
 #include <uiovfio/sim.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
-#include <thread>
 
 #include "conformance.hpp"
+#include "device_dma.hpp"
 
 namespace uiovfio {
 
@@ -184,38 +183,12 @@ TEST(Sim, HoldsMsiBackBehindItsMaskBits) {
     EXPECT_EQ(device.config().read32(pending), 0u);
 }
 
-/// One descriptor, without the driver.
 class SimDma : public testing::Test {
   protected:
-    static constexpr std::uint32_t kPhase = 1u << 31;
-
-    SimDma() {
-        regs::DmaRingBase::write(window, to_integer(ring.iova()));
-        regs::DmaCompletionBase::write(window, to_integer(completions.iova()));
-        regs::DmaRingSize::write(window, regs::DmaRingSize::Value{}.set<regs::DmaRingSize::Log2>(4));
-        regs::DmaCtrl::write(window, regs::DmaCtrl::Value{}.set<regs::DmaCtrl::Enable>(true));
-    }
-
-    /// Fills `length` bytes at `destination`, and gives the completion's code.
-    unsigned fill(Iova destination, std::uint32_t length) {
-        auto* descriptor = reinterpret_cast<pcienic::Descriptor*>(ring.bytes().data());
-        descriptor->source = 0x5a5a5a5a5a5a5a5a;
-        descriptor->destination = to_integer(destination);
-        descriptor->length = length;
-        using Control = pcienic::Descriptor::Control;
-        const auto control = Control::Value{}.set<Control::Opcode>(Control::OpcodeValue::kFillHost).raw() | kPhase;
-        std::atomic_ref{descriptor->control}.store(control, std::memory_order_release);
-        regs::DmaDoorbell::write_release(window, 1u);
-        auto* completion = reinterpret_cast<pcienic::Completion*>(completions.bytes().data());
-        std::atomic_ref status{completion->status};
-        while ((status.load(std::memory_order_acquire) & kPhase) == 0) std::this_thread::yield();
-        return status.load() & 0xff;
-    }
+    unsigned fill(Iova destination, std::uint32_t length) { return dma.fill(destination, length); }
 
     Device device = open_sim();
-    Window window = device.bar(0).window();
-    DmaBuffer ring = device.dma().allocate(kPage);
-    DmaBuffer completions = device.dma().allocate(kPage);
+    conformance::DeviceDma dma{device};
 };
 
 TEST_F(SimDma, ReachesMappedMemoryAcrossTwoMappings) {

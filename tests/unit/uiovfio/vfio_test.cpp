@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +13,7 @@
 
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
+#include "in_child.hpp"
 
 namespace uiovfio {
 
@@ -232,7 +234,7 @@ TEST_F(VfioPair, TakesItsMappingsAlongWhenTheOtherStays) {
     two.unmap();
     kernel.log.clear();
     first.close();
-    EXPECT_THAT(kernel.log, ElementsAre("SET_IRQS ERR", "SET_IRQS REQ", "close device", "UNMAP_DMA"));
+    EXPECT_THAT(kernel.log, ElementsAre("SET_IRQS ERR", "SET_IRQS REQ", "UNMAP_DMA", "close device"));
     EXPECT_EQ(kernel.mappings.size(), 1u);
     EXPECT_TRUE(kernel.mappings.contains(to_integer(other.iova())));
     EXPECT_EQ(second.dma().allocate(kPage).iova(), one.iova());
@@ -539,13 +541,104 @@ TEST_F(Vfio, ChecksHowMuchWasUnmapped) {
     EXPECT_EQ(ec, Errc::system_error);
 }
 
-TEST_F(Vfio, LeavesUnmappingToTheKernelOnceClosed) {
+TEST_F(Vfio, MapsAndUnmapsWithOneCallEach) {
+    const Device device = open();
+    kernel.log.clear();
+    auto buffer = device.dma().allocate(kPage);
+    EXPECT_THAT(kernel.log, ElementsAre("MAP_DMA"));
+    buffer.unmap();
+    EXPECT_THAT(kernel.log, ElementsAre("MAP_DMA", "UNMAP_DMA"));
+    EXPECT_FALSE(kernel.was_freed_before_unmapped);
+}
+
+TEST_F(Vfio, UnmapsBeforeItFrees) {
+    const Device device = open();
+    {
+        auto replaced = device.dma().allocate(kPage);
+        replaced = device.dma().allocate(2 * kPage);
+        const auto destroyed = device.dma().allocate(4 << 20);
+    }
+    EXPECT_TRUE(kernel.mappings.empty());
+    EXPECT_FALSE(kernel.was_freed_before_unmapped);
+}
+
+TEST_F(Vfio, KeepsMemoryThatCannotBeUnmapped) {
+    const Device device = open();
+    const std::byte* bytes = nullptr;
+    {
+        const auto buffer = device.dma().allocate(kPage);
+        bytes = buffer.bytes().data();
+        kernel.fail("UNMAP_DMA", EINVAL);
+    }
+    EXPECT_EQ(bytes[0], std::byte{0}) << "the device may still write there";
+    EXPECT_EQ(kernel.mappings.size(), 1u);
+}
+
+TEST_F(Vfio, MapsMoreThan4GiBInOnePiece) {
+    constexpr std::size_t kSize = std::size_t{5} << 30;
+    void* at = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(at, MAP_FAILED);
+    const Device device = open();
+    auto mapping = device.dma().map({static_cast<std::byte*>(at), kSize});
+    EXPECT_EQ(kernel.mappings.at(to_integer(mapping.iova())), kSize);
+    mapping.unmap();
+    EXPECT_TRUE(kernel.mappings.empty());
+    ::munmap(at, kSize);
+}
+
+// A device that is still a bus master would run into the end of its mappings; and the files may have copies in other
+// processes, whose closing is not in this one's hands.
+TEST_F(Vfio, ClosingStopsTheDeviceThenUnmapsEverythingThenClosesTheFiles) {
+    Device device = open();
+    device.interrupts().enable(InterruptMode::msix, 1);
+    auto first = device.dma().allocate(kPage);
+    auto second = device.dma().allocate(kPage);
+    kernel.log.clear();
+    device.close();
+    EXPECT_THAT(kernel.log, ElementsAre("SET_IRQS", "SET_IRQS ERR", "SET_IRQS REQ", "UNMAP_DMA ALL", "close device",
+                                        "close group", "close container"));
+    EXPECT_FALSE(kernel.was_bus_master_when_unmapped);
+    EXPECT_TRUE(kernel.mappings.empty());
+    kernel.log.clear();
+    first.unmap();
+    EXPECT_TRUE(kernel.log.empty());
+}
+
+TEST_F(Vfio, UnmapsOneByOneWhereTheKernelIsOld) {
+    kernel.can_unmap_all = false;
     Device device = open();
     auto buffer = device.dma().allocate(kPage);
-    device.close();
     kernel.log.clear();
+    device.close();
+    std::erase_if(kernel.log, [](const std::string& call) { return call.starts_with("SET_IRQS"); });
+    EXPECT_THAT(kernel.log, ElementsAre("UNMAP_DMA", "close device", "close group", "close container"));
     buffer.unmap();
-    EXPECT_TRUE(kernel.log.empty());
+    EXPECT_EQ(kernel.log.size(), 4u);
+}
+
+TEST_F(Vfio, GivesAChildProcessNothingOfTheDevice) {
+    Device device = open();
+    device.interrupts().enable(InterruptMode::msix, 1);
+    auto buffer = device.dma().allocate(kPage);
+    const auto window = device.bar(0).window();
+    const auto log_before = kernel.log;
+    EXPECT_EQ(test::in_child([&] {
+                  if (window.load<std::uint32_t>(0) != ~0U) return "the window is not all ones";
+                  window.store<std::uint32_t>(0, 1);
+                  if (!kernel.open_files.empty()) return "files are open";
+                  kernel.log.clear();
+                  std::error_code ec;
+                  (void)device.dma().map(buffer.bytes(), {}, ec);
+                  if (ec != Errc::forked) return "it maps";
+                  (void)device.config().read16(0, ec);
+                  if (ec != Errc::forked) return "it reads";
+                  buffer = {};
+                  device = {};
+                  return kernel.log.empty() ? "" : "it called the kernel";
+              }),
+              "");
+    EXPECT_EQ(kernel.log, log_before);
+    EXPECT_EQ(kernel.config[4] & 4, 4) << "the parent's device is no longer a bus master";
 }
 
 TEST_F(Vfio, EndsACapabilityListThatLoops) {

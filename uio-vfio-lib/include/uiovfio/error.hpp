@@ -44,6 +44,7 @@ enum class Errc {
     mapping_overlap,         ///< the bus addresses are already mapped
     mapping_limit,           ///< the kernel's number of mappings per container is used up
     short_unmap,             ///< the kernel removed less than was asked for
+    buffer_leased,           ///< the memory is leased: the device may still use it
     hugepages_unavailable,   ///< huge pages were required and there are none
     no_such_bar,             ///< the device does not implement that BAR
     out_of_bounds,           ///< offset and width do not lie within the object
@@ -58,6 +59,7 @@ enum class Errc {
     device_gone,             ///< the device was removed, or answers with all ones
     device_reset,            ///< the device was reset while the operation was waiting
     closed,                  ///< the object was closed or moved from
+    forked,                  ///< the device was opened before a fork(), by the parent process
     unknown_backend,         ///< no backend of that name
     device_error,            ///< the device reported an error of its own
     system_error,            ///< a system call failed in a way that none of the above describes

@@ -65,6 +65,14 @@ class GroupMembers {
             leave([](Shared&) {});
         }
 
+        /// Calls `action` where there is no other member, and keeps others from joining meanwhile.
+        template <class Action>
+        void if_alone(Action&& action) noexcept {
+            if (owner_ == nullptr) return;
+            const std::lock_guard lock{owner_->mutex_};
+            if (group_->second.members.size() == 1) action(*group_->second.shared);
+        }
+
         explicit operator bool() const noexcept { return owner_ != nullptr; }
 
       private:

@@ -74,6 +74,16 @@ void MappedRegion::map_whole(int descriptor, std::uint64_t file_offset) {
 
 void MappedRegion::cover_with_all_ones() noexcept {
     const std::lock_guard lock{mutex_};
+    cover();
+}
+
+void MappedRegion::cover_in_child() noexcept {
+    // Held by a thread that the child does not have: it was about to map, and nobody has the address yet.
+    const std::unique_lock lock{mutex_, std::try_to_lock};
+    if (lock) cover();
+}
+
+void MappedRegion::cover() noexcept {
     if (base_ == nullptr) return;
     const File ones{system_, ::memfd_create("uiovfio-gone", MFD_CLOEXEC)};
     const std::size_t chunk = std::min(length_, kAllOnesBytes);

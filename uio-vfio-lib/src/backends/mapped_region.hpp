@@ -39,9 +39,12 @@ class MappedRegion {
     /// Puts memory that reads all ones where the device was, so that a window that is still in use sees what a device
     /// that is gone looks like. Stores go to pages that nobody else sees.
     void cover_with_all_ones() noexcept;
+    /// The same in a forked child, which did not get the mapping.
+    void cover_in_child() noexcept;
 
   private:
     void map_whole(int descriptor, std::uint64_t file_offset);
+    void cover() noexcept;
 
     System& system_;
     std::string object_;

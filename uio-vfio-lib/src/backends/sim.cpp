@@ -132,7 +132,7 @@ class SimIommu {
 }  // namespace
 
 /// The device, its IOMMU and its interrupt controller. One lock guards all of it, as one big lock guards QEMU's.
-class SimBackend final : public Backend {
+class SimBackend final : public Backend, public std::enable_shared_from_this<SimBackend> {
   public:
     explicit SimBackend(const SimOptions& options)
         : Backend{options.bdf},
@@ -308,6 +308,10 @@ class SimBackend final : public Backend {
 
     [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return space_.ranges(); }
 
+    [[nodiscard]] std::vector<ReservedRegion> reserved_regions() override {
+        return {{Iova{kMessageWindowFirst}, Iova{kMessageWindowLast}, "msi"}};
+    }
+
     [[nodiscard]] std::uint64_t iova_page_sizes() override { return kPage | 1ULL << 21 | 1ULL << 30; }
 
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() override {
@@ -326,7 +330,7 @@ class SimBackend final : public Backend {
         if (iommu_.count() >= options_.max_mappings)
             throw Error{Errc::mapping_limit, object() + " DMA",
                         fmt::format("all {} mappings are in use", options_.max_mappings)};
-        const Iova iova = space_.take(object() + " DMA", wanted, memory.size());
+        const Iova iova = space_.take(object() + " DMA", wanted, memory);
         iommu_.map(to_integer(iova), memory, direction);
         return iova;
     }
@@ -340,6 +344,11 @@ class SimBackend final : public Backend {
                         fmt::format("{} of {} at {:#x} were unmapped", bytes_text(unmapped), bytes_text(length),
                                     to_integer(iova))};
         space_.give_back(iova, length);
+    }
+
+    void dma_unmap_all() noexcept override {
+        const std::lock_guard lock{mutex_};
+        iommu_.clear();
     }
 
     [[nodiscard]] bool can_reset() const noexcept override { return options_.can_reset; }
@@ -381,6 +390,12 @@ class SimBackend final : public Backend {
         }
         wake_.notify_all();
         if (worker_.joinable()) worker_.join();
+    }
+
+    // The child has neither the thread nor whoever may hold the lock: this object can no longer be destroyed in it.
+    void give_up_to_parent() noexcept override {
+        Backend::give_up_to_parent();
+        kept_ = weak_from_this().lock();
     }
 
   private:
@@ -574,6 +589,7 @@ class SimBackend final : public Backend {
     bool stop_ = false;
     std::uint64_t faults_ = 0;
     std::thread worker_;
+    std::shared_ptr<SimBackend> kept_;  // by itself, in a forked child
 };
 
 // The core's surroundings; it calls them with the lock held, because every call into it is made so.

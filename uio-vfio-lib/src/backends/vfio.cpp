@@ -27,6 +27,7 @@ class VfioBackend final : public VfioDevice {
     [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_of("vfio"); }
 
     [[nodiscard]] std::vector<IovaRange> iova_ranges() override { return group_->space->ranges(); }
+    [[nodiscard]] std::vector<ReservedRegion> reserved_regions() override { return group_->reserved; }
     [[nodiscard]] std::uint64_t iova_page_sizes() override { return group_->page_sizes; }
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() override {
         const auto info = vfio::get_iommu_info(system(), container());
@@ -35,7 +36,7 @@ class VfioBackend final : public VfioDevice {
     }
 
     Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) override {
-        const Iova iova = group_->space->take(object() + " DMA", wanted, memory.size());
+        const Iova iova = group_->space->take(object() + " DMA", wanted, memory);
         const int error = vfio::map_dma(system(), container(), iova, memory, direction);
         if (error == 0) {
             mapped_.add(iova, memory.size());
@@ -46,6 +47,19 @@ class VfioBackend final : public VfioDevice {
     }
 
     void dma_unmap(Iova iova, std::uint64_t length) override { unmap(*group_, iova, length); }
+
+    // One call where everything in the container is this device's, and the kernel knows that call (from 5.12).
+    void dma_unmap_all() noexcept override {
+        bool done = false;
+        group_.if_alone(
+            [&](VfioGroup& group) { done = static_cast<bool>(vfio::unmap_all_dma(system(), group.container.get())); });
+        for (const auto& [first, length] : mapped_.take()) {
+            std::error_code lost;  // then nobody gets these addresses again
+            guarded(lost, [&] {
+                done ? group_->space->give_back(Iova{first}, length) : unmap(*group_, Iova{first}, length);
+            });
+        }
+    }
 
   protected:
     void do_close() noexcept override {
@@ -58,6 +72,12 @@ class VfioBackend final : public VfioDevice {
                 guarded(lost, [&] { unmap(group, Iova{first}, length); });
             }
         });
+    }
+
+    void give_up_to_parent() noexcept override {
+        VfioDevice::give_up_to_parent();
+        group_->group.close();
+        group_->container.close();
     }
 
   private:

@@ -52,6 +52,12 @@ void VfioDevice::close_device() noexcept {
     device_.close();
 }
 
+void VfioDevice::give_up_to_parent() noexcept {
+    Backend::give_up_to_parent();
+    for (MappedRegion& mapping : mappings_) mapping.cover_in_child();
+    device_.close();
+}
+
 std::uint16_t VfioDevice::config_size() const noexcept {
     return static_cast<std::uint16_t>(std::min<std::uint64_t>(regions_[VFIO_PCI_CONFIG_REGION_INDEX].size, 4096));
 }

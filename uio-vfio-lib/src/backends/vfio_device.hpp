@@ -58,6 +58,7 @@ class VfioDevice : public Backend {
     /// The first part of do_close(): the mappings hold the device open, so they go before its file; their addresses
     /// stay, and read all ones.
     void close_device() noexcept;
+    void give_up_to_parent() noexcept override;
 
     [[nodiscard]] System& system() const noexcept { return system_; }
     [[nodiscard]] int device() const noexcept { return device_.get(); }

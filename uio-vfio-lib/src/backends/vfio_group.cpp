@@ -177,8 +177,8 @@ class Opening {
         if (!iommu) fail("VFIO_IOMMU_GET_INFO", iommu.error);
         group.page_sizes = iommu.value.page_sizes;
         auto& ranges = iommu.value.ranges;
-        if (ranges.empty())
-            ranges = without_reserved({Iova{0}, Iova{kSmallestAperture - 1}}, function_.reserved_regions);
+        group.reserved = function_.reserved_regions;
+        if (ranges.empty()) ranges = without_reserved({Iova{0}, Iova{kSmallestAperture - 1}}, group.reserved);
         group.space.emplace(ranges, group.page_sizes & (~group.page_sizes + 1));
     }
 

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "backends/file.hpp"
 #include "backends/group_members.hpp"
 #include "iova_space.hpp"
 #include "system.hpp"
 #include "uiovfio/device.hpp"
+#include "uiovfio/sysfs.hpp"
 
 namespace uiovfio::detail {
 
@@ -22,6 +24,7 @@ struct VfioGroup {
     File group;
     std::uint64_t page_sizes = 0;
     std::optional<IovaSpace> space;  ///< none without an IOMMU
+    std::vector<ReservedRegion> reserved;
 };
 
 using VfioMember = GroupMembers<VfioGroup>::Member;

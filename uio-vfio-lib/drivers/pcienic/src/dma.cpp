@@ -65,6 +65,15 @@ bool names(std::uint64_t address, std::uint64_t length, const ScatterList* list,
     return false;
 }
 
+// Nothing to lease, of what is no memory or named by its bus address, is fine.
+uiovfio::DmaLease lease(const uiovfio::DmaMapping* memory, const ScatterList* list, std::error_code& ec) noexcept {
+    if (list != nullptr) memory = &list->buffer().mapping();
+    if (memory == nullptr || ec) return {};
+    uiovfio::DmaLease leased = memory->lease(ec);
+    if (ec) ec = Errc::not_mapped;
+    return leased;
+}
+
 bool reads_host(Opcode opcode) noexcept { return opcode == Opcode::kHostToHost || opcode == Opcode::kHostToDevice; }
 bool writes_host(Opcode opcode) noexcept {
     return opcode == Opcode::kHostToHost || opcode == Opcode::kDeviceToHost || opcode == Opcode::kFillHost;
@@ -137,8 +146,16 @@ Ticket DmaEngine::post(const Command& command, std::error_code& ec) noexcept {
         return {};
     }
 
+    uiovfio::DmaLease source = lease(command.source_memory, command.source_list, ec);
+    uiovfio::DmaLease destination = lease(command.destination_memory, command.destination_list, ec);
+    if (ec) return {};
+
     const std::uint64_t sequence = next_++;
-    slots_[index(sequence)] = {.sequence = sequence, .command = command, .result = {}};
+    slots_[index(sequence)] = {.sequence = sequence,
+                               .command = command,
+                               .result = {},
+                               .source = std::move(source),
+                               .destination = std::move(destination)};
     Descriptor& d = *descriptor(sequence);
     d.source = command.source;
     d.destination = command.destination;
@@ -195,7 +212,7 @@ std::size_t DmaEngine::poll() noexcept {
             break;
         }
         const Code code = status.get<Status::Code>();
-        slot.result = {code == Code::kOk ? std::error_code{} : make_error_code(static_cast<Errc>(code)), c.detail};
+        end(slot, {code == Code::kOk ? std::error_code{} : make_error_code(static_cast<Errc>(code)), c.detail});
         ++consumed_;
     }
     return taken;
@@ -218,9 +235,15 @@ std::size_t DmaEngine::inspect() noexcept {
     return taken;
 }
 
+void DmaEngine::end(Slot& slot, Result result) noexcept {
+    slot.result = result;
+    slot.source.release();
+    slot.destination.release();
+}
+
 void DmaEngine::end_outstanding(Result result) noexcept {
     running_ = false;
-    for (; consumed_ != next_; ++consumed_) slots_[index(consumed_)].result = result;
+    for (; consumed_ != next_; ++consumed_) end(slots_[index(consumed_)], result);
 }
 
 std::optional<Result> DmaEngine::result(Ticket ticket) const noexcept {

@@ -56,6 +56,8 @@ constexpr Explanation kExplanations[] = {
      "make the ScatterList larger, or split the command"},
     {Errc::buffer_in_use, "the device still owns the memory",
      "wait for the commands that name it, or stop() the engine"},
+    {Errc::not_mapped, "the command's memory is no longer mapped for the device",
+     "make the command of memory that is mapped, and submit it before that is unmapped"},
     {Errc::no_such_vector, "there is no such interrupt vector", "name a vector below Identity::vectors"},
 };
 

@@ -5,10 +5,11 @@
 /// The DMA engine: a ring of descriptors in host memory that the device works through in order.
 ///
 ///     pcienic::DmaEngine dma = driver.make_dma({.entries = 256});
-///     pcienic::Ticket ticket = dma.submit(pcienic::copy(source.iova(), destination.iova(), 4096));
+///     pcienic::Ticket ticket = dma.submit(pcienic::copy(source, destination, 4096));
 ///     pcienic::Result result = dma.wait(ticket, 1s);        // {empty code, 4096 bytes}
 ///
 /// Ownership: a descriptor, the memory it names and its lists are the device's from post() until the result is there.
+/// The engine holds a lease meanwhile on what a command names by its DmaBuffer, DmaMapping or ScatterList.
 /// poll() and wait() never hang on a queue that stopped: every outstanding command then ends with the reason.
 /// post(), submit(), ring(), poll(), result() and wait() do not allocate and, post() and submit() with a full ring
 /// excepted, do not throw. An engine serves one thread at a time.
@@ -54,7 +55,7 @@ class DmaEngine {
 
     /// Writes the descriptor and hands it to the device; the device may not look before ring().
     /// Errc::ring_full where `capacity()` commands are outstanding, engine_disabled or the queue's reason where it
-    /// stopped.
+    /// stopped, not_mapped where the memory of the command's was unmapped since it was made.
     Ticket post(const Command& command);
     Ticket post(const Command& command, std::error_code& ec) noexcept;
     /// One doorbell for everything posted so far.
@@ -95,9 +96,10 @@ class DmaEngine {
     std::size_t outstanding() const noexcept { return static_cast<std::size_t>(next_ - consumed_); }
     const std::optional<std::uint16_t>& vector() const noexcept { return options_.vector; }
 
-    /// Whether an outstanding command names any of these bytes, itself or through its list.
+    /// Whether an outstanding command names any of these bytes, itself or through its list, in whatever way.
     bool owns(uiovfio::Iova first, std::size_t length) const noexcept;
-    /// Unmaps a DmaMapping or DmaBuffer; throws Errc::buffer_in_use while the device owns it.
+    /// Unmaps a DmaMapping or DmaBuffer; throws Errc::buffer_in_use while the device owns it, also where commands name
+    /// it by its bus address, of which there is no lease.
     template <typename Memory>
     void unmap(Memory& memory) {
         check_free(memory.iova(), memory.size());
@@ -116,6 +118,8 @@ class DmaEngine {
         std::uint64_t sequence = ~std::uint64_t{0};
         Command command;
         Result result;
+        uiovfio::DmaLease source;
+        uiovfio::DmaLease destination;
     };
 
     Descriptor* descriptor(std::uint64_t sequence) const noexcept;
@@ -125,6 +129,7 @@ class DmaEngine {
     bool shares_line() const noexcept;
     void start();
     bool halt() noexcept;  ///< whether the device has let go of the memory
+    static void end(Slot& slot, Result result) noexcept;
     void end_outstanding(Result result) noexcept;
     void check_free(uiovfio::Iova first, std::size_t length) const;
 

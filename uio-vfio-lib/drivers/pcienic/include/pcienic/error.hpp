@@ -52,6 +52,7 @@ enum class Errc {
     cancelled,
     list_too_long,
     buffer_in_use,
+    not_mapped,
     no_such_vector,
 };
 
