@@ -11,6 +11,8 @@ namespace uiovfio::conformance {
 
 class ConformanceLease : public Conformance {
   protected:
+    void SetUp() override { NEEDS(dma); }
+
     DmaSpace& dma = device.dma();
 };
 

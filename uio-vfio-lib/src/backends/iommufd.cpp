@@ -43,6 +43,7 @@ struct AddressSpace {
     System& system;
     File iommufd;
     unsigned id = 0;
+    std::vector<ReservedRegion> reserved;
     std::mutex mutex;  // guards what follows, and keeps mappings from coming while a device is attached
     std::vector<IovaRange> ranges;
     std::uint64_t granule = kPage;
@@ -130,6 +131,7 @@ class Opening {
         const auto id = iommufd::ioas_alloc(system_, space->iommufd.get());
         if (!id) fail("IOMMU_IOAS_ALLOC", id.error);
         space->id = id.value;
+        space->reserved = function_.reserved_regions;
         return space;
     }
 
@@ -199,6 +201,7 @@ class IommufdBackend final : public VfioDevice {
         const std::lock_guard lock{group_->mutex};
         return group_->granule;
     }
+    [[nodiscard]] std::vector<ReservedRegion> reserved_regions() override { return group_->reserved; }
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() override { return std::nullopt; }
 
     // An address of the caller's is a fixed one. Otherwise the kernel chooses: its record of the address space is the
@@ -213,6 +216,19 @@ class IommufdBackend final : public VfioDevice {
 
     void dma_unmap(Iova iova, std::uint64_t length) override { unmap(*group_, iova, length); }
 
+    // One call where everything in the address space is this device's: a range that is as long as can be said.
+    void dma_unmap_all() noexcept override {
+        bool done = false;
+        group_.if_alone([&](AddressSpace& space) {
+            const auto all = iommufd::ioas_unmap(system(), space.iommufd.get(), space.id, Iova{0}, ~std::uint64_t{0});
+            done = static_cast<bool>(all) || all.error == ENOENT;
+        });
+        for (const auto& [first, length] : mapped_.take()) {
+            std::error_code lost;
+            if (!done) guarded(lost, [&] { unmap(*group_, Iova{first}, length); });
+        }
+    }
+
   protected:
     void do_close() noexcept override {
         close_device();
@@ -224,6 +240,11 @@ class IommufdBackend final : public VfioDevice {
                 guarded(lost, [&] { unmap(space, Iova{first}, length); });
             }
         });
+    }
+
+    void give_up_to_parent() noexcept override {
+        VfioDevice::give_up_to_parent();
+        group_->iommufd.close();  // before the address space's destructor could end the parent's
     }
 
   private:

@@ -64,6 +64,15 @@ void SysfsDevice::close_files() noexcept {
     config_.close();
 }
 
+void SysfsDevice::give_up_to_parent() noexcept {
+    Backend::give_up_to_parent();
+    for (SysfsBar& bar : bars_) {
+        bar.region.cover_in_child();
+        bar.file.close();
+    }
+    config_.close();
+}
+
 File SysfsDevice::open_file(const std::filesystem::path& path) {
     File file{system_, system_.open(path.c_str(), O_RDWR | O_CLOEXEC)};
     if (file.get() >= 0) return file;

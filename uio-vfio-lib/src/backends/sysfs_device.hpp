@@ -37,6 +37,7 @@ class SysfsDevice : public Backend {
 
     /// The first part of do_close(): mappings and files.
     void close_files() noexcept;
+    void give_up_to_parent() noexcept override;
     /// Opens for reading and writing. Throws permission_denied, system_error.
     [[nodiscard]] File open_file(const std::filesystem::path& path);
 

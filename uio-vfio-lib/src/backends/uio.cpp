@@ -87,6 +87,10 @@ class UioBackend final : public SysfsDevice {
         node_.close();
         close_files();
     }
+    void give_up_to_parent() noexcept override {
+        SysfsDevice::give_up_to_parent();
+        node_.close();
+    }
     [[nodiscard]] std::string_view why_not(Feature feature) const noexcept override {
         switch (feature) {
             case Feature::msi:

@@ -23,6 +23,11 @@ class NoIommuBackend final : public VfioDevice {
         close_device();
         group_.leave();
     }
+    void give_up_to_parent() noexcept override {
+        VfioDevice::give_up_to_parent();
+        group_->group.close();
+        group_->container.close();
+    }
     [[nodiscard]] std::string_view why_not(Feature feature) const noexcept override {
         return feature == Feature::dma ? "without an IOMMU there are no bus addresses to give" : "";
     }
