@@ -18,7 +18,7 @@ class ForkGuarded {
 
   protected:
     ForkGuarded();
-    virtual ~ForkGuarded();
+    ~ForkGuarded();
 
     /// In the child, which has this one thread: give up what is the parent's. What other threads of the parent were
     /// doing to the object when it was copied is left half done: take no lock.

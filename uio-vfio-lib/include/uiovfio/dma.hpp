@@ -80,6 +80,7 @@ class DmaLease {
     /// Gives it back. Twice is fine.
     void release() noexcept;
 
+    /// False once given back or moved from.
     explicit operator bool() const noexcept { return record_ != nullptr; }
 
   private:

@@ -76,6 +76,7 @@ class ScatterList {
 /// One side of a command that lies in host memory: mapped memory from an offset on, an address, or a list.
 struct HostMemory {
     // NOLINTBEGIN(*-explicit-*): a command is to read as what it does
+    /// A bus address as it is.
     HostMemory(uiovfio::Iova at) noexcept : address(at) {}
     /// Throw uiovfio::Errc::out_of_bounds, closed.
     HostMemory(const uiovfio::DmaMapping& mapping, std::size_t offset = 0)
