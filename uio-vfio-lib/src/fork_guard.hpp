@@ -11,6 +11,8 @@
 
 namespace uiovfio::detail {
 
+// gcc wants the destructor virtual; nobody deletes through this class, so it is protected all the same.
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
 class ForkGuarded {
   public:
     ForkGuarded(const ForkGuarded&) = delete;
@@ -18,7 +20,7 @@ class ForkGuarded {
 
   protected:
     ForkGuarded();
-    ~ForkGuarded();
+    virtual ~ForkGuarded();
 
     /// In the child, which has this one thread: give up what is the parent's. What other threads of the parent were
     /// doing to the object when it was copied is left half done: take no lock.
