@@ -13,6 +13,8 @@
 
 #include <cstddef>
 
+// NOLINTBEGIN(readability-identifier-naming): the kernel's own names
+
 namespace uiovfio::detail::abi {
 
 // --- include/uapi/linux/vfio.h, since Linux 6.6
@@ -102,3 +104,5 @@ struct iommu_ioas_unmap {
 inline constexpr unsigned long kIommuIoasUnmap = _IO(kIommufdType, 0x86);
 
 }  // namespace uiovfio::detail::abi
+
+// NOLINTEND(readability-identifier-naming)
