@@ -13,7 +13,7 @@
 
 #include <cstddef>
 
-// NOLINTBEGIN(readability-identifier-naming): the kernel's own names
+// NOLINTBEGIN(readability-identifier-naming,bugprone-reserved-identifier,*-dcl37-c,*-dcl51-cpp): the kernel's own names
 
 namespace uiovfio::detail::abi {
 
@@ -105,4 +105,4 @@ inline constexpr unsigned long kIommuIoasUnmap = _IO(kIommufdType, 0x86);
 
 }  // namespace uiovfio::detail::abi
 
-// NOLINTEND(readability-identifier-naming)
+// NOLINTEND(readability-identifier-naming,bugprone-reserved-identifier,*-dcl37-c,*-dcl51-cpp)
