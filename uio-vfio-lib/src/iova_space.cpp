@@ -26,6 +26,16 @@ bool contains_whole(std::uintptr_t address, std::uint64_t size, std::uint64_t pa
 
 }  // namespace
 
+std::optional<Iova> allocate_around_large_pages(IovaAllocator& allocator, std::uint64_t granule,
+                                                std::span<const std::byte> memory) {
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    for (const std::uint64_t page : superpages_of(granule)) {
+        if (!contains_whole(address, memory.size(), page)) continue;
+        if (const auto iova = allocator.allocate(memory.size(), page, address & (page - 1))) return iova;
+    }
+    return std::nullopt;
+}
+
 Iova IovaSpace::take(const std::string& object, std::optional<Iova> wanted, std::span<const std::byte> memory) {
     const std::lock_guard lock{mutex_};
     if (!wanted) return choose(object, memory);
@@ -47,11 +57,7 @@ Iova IovaSpace::take(const std::string& object, std::optional<Iova> wanted, std:
 // The IOMMU uses a large page only where memory and bus address are aligned to it together. So the bus address is as
 // far behind a large page's boundary as the memory is, wherever the memory contains a whole one.
 Iova IovaSpace::choose(const std::string& object, std::span<const std::byte> memory) {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
-    for (const std::uint64_t page : superpages_of(granule_)) {
-        if (!contains_whole(address, memory.size(), page)) continue;
-        if (const auto iova = allocator_.allocate(memory.size(), page, address & (page - 1))) return *iova;
-    }
+    if (const auto iova = allocate_around_large_pages(allocator_, granule_, memory)) return *iova;
     if (const auto iova = allocator_.allocate(memory.size(), granule_)) return *iova;
     throw Error{Errc::iova_exhausted, object, fmt::format("no free bus addresses for {}", bytes_text(memory.size()))};
 }

@@ -17,6 +17,11 @@
 
 namespace uiovfio::detail {
 
+/// Bus addresses as far behind a boundary of 2 MiB (or 1 GiB) as the memory is, so that whole pages of that size in it
+/// can be whole in the IOMMU; nothing where it contains none, or where there is no such room.
+std::optional<Iova> allocate_around_large_pages(IovaAllocator& allocator, std::uint64_t granule,
+                                                std::span<const std::byte> memory);
+
 /// An IovaAllocator for several threads, whose refusals are errors. All functions may be called from any thread.
 class IovaSpace {
   public:

@@ -33,7 +33,13 @@ class MappingRecord {
         return bytes_;
     }
 
-    /// All of it, bus addresses and lengths; the record is empty afterwards.
+    /// All of it, bus addresses and lengths.
+    [[nodiscard]] std::map<std::uint64_t, std::uint64_t> all() const {
+        const std::lock_guard lock{mutex_};
+        return lengths_;
+    }
+
+    /// All of it; the record is empty afterwards.
     [[nodiscard]] std::map<std::uint64_t, std::uint64_t> take() noexcept {
         const std::lock_guard lock{mutex_};
         bytes_ = 0;

@@ -9,12 +9,14 @@
 #include <cerrno>
 #include <vector>
 
+#include "error_text.hpp"
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
 #include "kernel_abi.hpp"
 
 namespace uiovfio {
 
+using test::error_text;
 using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
@@ -156,18 +158,6 @@ class Iommufd : public testing::Test {
         return Error{Errc::system_error, "none"};
     }
 
-    template <class Action>
-    static std::string text_of(Errc expected, Action&& action) {
-        try {
-            action();
-        } catch (const Error& error) {
-            EXPECT_EQ(error.errc(), expected) << error.what();
-            return error.what();
-        }
-        ADD_FAILURE() << "no error";
-        return {};
-    }
-
     test::FakeTree tree;
     FakeIommufd kernel;
 };
@@ -203,6 +193,32 @@ TEST_F(Iommufd, LetsTheKernelChooseButNever0) {
     EXPECT_EQ(device.dma().mappings_left(), std::nullopt);
 }
 
+TEST_F(Iommufd, PlacesMemoryThatBeginsWithinALargePageSoThatWholeOnesStayWhole) {
+    constexpr std::size_t kLargePage = 2 << 20;
+    const Device device = open();
+    const auto memory = device.dma().allocate(3 * kLargePage, {.huge_pages = HugePages::never});
+    ASSERT_EQ(reinterpret_cast<std::uintptr_t>(memory.bytes().data()) % kLargePage, 0u);
+    EXPECT_EQ(kernel.last_flags & abi::kIommuIoasMapFixedIova, 0u) << "the kernel does that by itself";
+
+    const auto within = memory.bytes().subspan(kPage);
+    const auto first = device.dma().map(within.first(2 * kLargePage));
+    EXPECT_NE(kernel.last_flags & abi::kIommuIoasMapFixedIova, 0u);
+    EXPECT_EQ(to_integer(first.iova()) % kLargePage, kPage);
+    const auto second = device.dma().map(within.first(2 * kLargePage));
+    EXPECT_EQ(to_integer(second.iova()) % kLargePage, kPage);
+    EXPECT_GE(second.iova() - first.iova(), 2 * kLargePage);
+
+    // More than a page's worth, but no whole one: nothing to keep.
+    const auto none_whole = device.dma().map(within.first(kLargePage));
+    EXPECT_EQ(kernel.last_flags & abi::kIommuIoasMapFixedIova, 0u);
+
+    // Where another device of the group has that place, the kernel chooses.
+    kernel.fail("IOAS_MAP", EEXIST);
+    const auto elsewhere = device.dma().map(within.first(2 * kLargePage));
+    EXPECT_EQ(kernel.last_flags & abi::kIommuIoasMapFixedIova, 0u);
+    EXPECT_TRUE(elsewhere);
+}
+
 TEST_F(Iommufd, AsksForTheRangesUntilAllOfThemFit) {
     kernel.ranges_grow = 2;
     EXPECT_EQ(open().dma().ranges().size(), 4u);
@@ -220,7 +236,7 @@ TEST_F(Iommufd, SharesTheAddressSpaceOfAGroupUntilTheLastCloses) {
     EXPECT_NE(one.iova(), two.iova());
     kernel.log.clear();
     first.close();
-    EXPECT_THAT(std::vector(kernel.log.end() - 2, kernel.log.end()), ElementsAre("close device", "IOAS_UNMAP"));
+    EXPECT_THAT(std::vector(kernel.log.end() - 2, kernel.log.end()), ElementsAre("IOAS_UNMAP", "close device"));
     EXPECT_THAT(kernel.log, testing::Not(Contains("DESTROY")));
     EXPECT_EQ(kernel.mappings.size(), 1u);
     second.close();
@@ -230,7 +246,7 @@ TEST_F(Iommufd, SharesTheAddressSpaceOfAGroupUntilTheLastCloses) {
 
 TEST_F(Iommufd, OpensADeviceOnceInAProcess) {
     const Device first = open();
-    EXPECT_THAT(text_of(Errc::device_busy, [&] { (void)open(kDevice, {.busy_timeout = {}}); }),
+    EXPECT_THAT(error_text(Errc::device_busy, [&] { (void)open(kDevice, {.busy_timeout = {}}); }),
                 HasSubstr("this process has the device open"));
 }
 
@@ -292,7 +308,7 @@ class IommufdMap : public Iommufd, public testing::WithParamInterface<MapFailure
 TEST_P(IommufdMap, FailsInTheUsersTerms) {
     const Device device = open();
     kernel.fail("IOAS_MAP", GetParam().error);
-    text_of(GetParam().errc, [&] { (void)device.dma().allocate(kPage); });
+    error_text(GetParam().errc, [&] { (void)device.dma().allocate(kPage); });
     (void)device.dma().allocate(kPage);
 }
 
@@ -307,7 +323,7 @@ TEST_F(Iommufd, TellsTheMemoryLockLimitWithItsFigures) {
     const Device device = open();
     const auto first = device.dma().allocate(16 * kPage);
     kernel.fail("IOAS_MAP", ENOMEM);
-    EXPECT_THAT(text_of(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
+    EXPECT_THAT(error_text(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
                 AllOf(HasSubstr("64 KiB for all that the user has pinned"), HasSubstr("ulimit -l 68")));
 }
 
@@ -315,14 +331,14 @@ TEST_F(Iommufd, ChecksHowMuchWasUnmapped) {
     const Device device = open();
     auto buffer = device.dma().allocate(2 * kPage);
     kernel.unmaps_only = kPage;
-    EXPECT_THAT(text_of(Errc::short_unmap, [&] { buffer.unmap(); }), HasSubstr("4 KiB of 8 KiB"));
+    EXPECT_THAT(error_text(Errc::short_unmap, [&] { buffer.unmap(); }), HasSubstr("4 KiB of 8 KiB"));
     kernel.unmaps_only.reset();
     auto other = device.dma().allocate(kPage);
     kernel.fail("IOAS_UNMAP", ENOENT);
-    EXPECT_THAT(text_of(Errc::short_unmap, [&] { other.unmap(); }), HasSubstr("0 bytes of 4 KiB"));
+    EXPECT_THAT(error_text(Errc::short_unmap, [&] { other.unmap(); }), HasSubstr("0 bytes of 4 KiB"));
     auto third = device.dma().allocate(kPage);
     kernel.fail("IOAS_UNMAP", EINVAL);
-    EXPECT_THAT(text_of(Errc::system_error, [&] { third.unmap(); }), HasSubstr("IOMMU_IOAS_UNMAP"));
+    EXPECT_THAT(error_text(Errc::system_error, [&] { third.unmap(); }), HasSubstr("IOMMU_IOAS_UNMAP"));
 }
 
 }  // namespace uiovfio

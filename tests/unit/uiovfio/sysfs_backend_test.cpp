@@ -16,10 +16,12 @@
 #include <string>
 
 #include "backends/sysfs.hpp"
+#include "error_text.hpp"
 #include "fake_tree.hpp"
 
 namespace uiovfio {
 
+using test::error_text;
 using testing::HasSubstr;
 
 namespace {
@@ -99,18 +101,6 @@ class SysfsBackend : public testing::Test {
         return static_cast<unsigned char>(file("config")[4]) | static_cast<unsigned char>(file("config")[5]) << 8;
     }
 
-    template <class Action>
-    static std::string text_of(Errc expected, Action&& action) {
-        try {
-            action();
-        } catch (const Error& error) {
-            EXPECT_EQ(error.errc(), expected) << error.what();
-            return error.what();
-        }
-        ADD_FAILURE() << "no error";
-        return {};
-    }
-
     test::FakeTree tree;
     HalfRealSystem system;
 };
@@ -137,7 +127,7 @@ TEST_F(SysfsBackend, MapsMemoryAndReadsPorts) {
     EXPECT_EQ(ports.read<std::uint16_t>(2), 0x2424);
     ports.write<std::uint8_t>(1, 7);
     EXPECT_EQ(file("resource2")[1], 7);
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { (void)ports.read<std::uint64_t>(0); }), HasSubstr("8 bytes"));
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { (void)ports.read<std::uint64_t>(0); }), HasSubstr("8 bytes"));
     device.close();
     EXPECT_EQ(window.load<std::uint32_t>(0), 0xffffffffu);
 }
@@ -152,7 +142,7 @@ TEST_F(SysfsBackend, ResetsThroughSysfs) {
 
 TEST_F(SysfsBackend, LeavesADriversDeviceAloneUnlessAsked) {
     tree.set_driver(kDevice, "e1000e");
-    EXPECT_THAT(text_of(Errc::not_bound, [&] { (void)open(); }), HasSubstr("the driver e1000e has the device"));
+    EXPECT_THAT(error_text(Errc::not_bound, [&] { (void)open(); }), HasSubstr("the driver e1000e has the device"));
     auto options = at_once();
     options.share_with_driver = true;
     EXPECT_TRUE(open(options).is_open());
@@ -162,37 +152,37 @@ TEST_F(SysfsBackend, LeavesADriversDeviceAloneUnlessAsked) {
 TEST_F(SysfsBackend, TellsOfStrictKernels) {
     const Device device = open();
     system.failures["mmap"] = EINVAL;
-    EXPECT_THAT(text_of(Errc::not_mappable, [&] { (void)device.bar(0).map(); }),
+    EXPECT_THAT(error_text(Errc::not_mappable, [&] { (void)device.bar(0).map(); }),
                 testing::AllOf(HasSubstr("IO_STRICT_DEVMEM"), HasSubstr("iomem=relaxed")));
     system.failures["mmap"] = EPERM;
-    EXPECT_THAT(text_of(Errc::not_mappable, [&] { (void)device.bar(0).map(); }), HasSubstr("locked down"));
+    EXPECT_THAT(error_text(Errc::not_mappable, [&] { (void)device.bar(0).map(); }), HasSubstr("locked down"));
     (void)device.bar(0).map();
     system.failures["pwrite"] = EPERM;
-    EXPECT_THAT(text_of(Errc::permission_denied, [&] { device.config().write16(4, 0); }), HasSubstr("locked down"));
+    EXPECT_THAT(error_text(Errc::permission_denied, [&] { device.config().write16(4, 0); }), HasSubstr("locked down"));
     system.failures["pread"] = EIO;
-    text_of(Errc::device_gone, [&] { (void)device.config().read16(0); });
+    error_text(Errc::device_gone, [&] { (void)device.config().read16(0); });
     system.failures["pread"] = EIO;
-    text_of(Errc::device_gone, [&] { (void)device.bar(2).read<std::uint8_t>(0); });
+    error_text(Errc::device_gone, [&] { (void)device.bar(2).read<std::uint8_t>(0); });
 }
 
 TEST_F(SysfsBackend, TellsWhatItMayNotOpen) {
     system.failures["open"] = EACCES;
-    EXPECT_THAT(text_of(Errc::permission_denied, [&] { (void)open(); }), HasSubstr("run as root"));
+    EXPECT_THAT(error_text(Errc::permission_denied, [&] { (void)open(); }), HasSubstr("run as root"));
     std::filesystem::remove(tree.device(kDevice) / "resource0");
     const Device device = open();
-    text_of(Errc::device_gone, [&] { (void)device.bar(0).map(); });
+    error_text(Errc::device_gone, [&] { (void)device.bar(0).map(); });
 }
 
 TEST_F(SysfsBackend, IsOpenOnce) {
     const Device device = open();
-    EXPECT_THAT(text_of(Errc::device_busy, [&] { (void)open(); }), HasSubstr("fuser"));
+    EXPECT_THAT(error_text(Errc::device_busy, [&] { (void)open(); }), HasSubstr("fuser"));
 }
 
 TEST_F(SysfsBackend, SaysWhichBackendsHaveWhatItHasNot) {
     const Device device = open();
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { (void)device.dma().allocate(4096); }),
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { (void)device.dma().allocate(4096); }),
                 HasSubstr("a backend that has: vfio, iommufd"));
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { device.interrupts().enable(InterruptMode::intx, 1); }),
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { device.interrupts().enable(InterruptMode::intx, 1); }),
                 HasSubstr("the backend sysfs has no INTx"));
 }
 
@@ -275,16 +265,16 @@ TEST_F(UioBackend, StartsAnewAfterItWasDisabled) {
 
 TEST_F(UioBackend, SaysWhyItHasNoMessagesAndNoDma) {
     const Device device = open();
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { device.interrupts().enable(InterruptMode::msix, 1); }),
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { device.interrupts().enable(InterruptMode::msix, 1); }),
                 HasSubstr("uio_pci_generic has INTx only"));
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { (void)device.dma().ranges(); }), HasSubstr("no IOMMU"));
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { (void)device.dma().ranges(); }), HasSubstr("no IOMMU"));
     device.interrupts().enable(InterruptMode::intx, 1);
-    text_of(Errc::unsupported, [&] { device.interrupts().trigger(0); });
+    error_text(Errc::unsupported, [&] { device.interrupts().trigger(0); });
 }
 
 TEST_F(UioBackend, NeedsItsDriver) {
     tree.set_driver(kDevice, "vfio-pci");
-    EXPECT_THAT(text_of(Errc::not_bound, [&] { (void)open(); }), HasSubstr("bind uio_pci_generic"));
+    EXPECT_THAT(error_text(Errc::not_bound, [&] { (void)open(); }), HasSubstr("bind uio_pci_generic"));
     tree.set_driver(kDevice, "uio_pci_generic");
     EXPECT_FALSE(why_not(kBdf, "auto", tree.root)) << "what the device is bound to decides";
 }

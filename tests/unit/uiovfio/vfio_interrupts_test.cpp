@@ -9,11 +9,13 @@
 #include <thread>
 
 #include "backends/vfio.hpp"
+#include "error_text.hpp"
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
 
 namespace uiovfio {
 
+using test::error_text;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -46,18 +48,6 @@ class VfioInterrupts : public testing::Test {
         Device device = open();
         kernel.irq_log.clear();
         return device;
-    }
-
-    template <class Action>
-    static std::string text_of(Errc expected, Action&& action) {
-        try {
-            action();
-        } catch (const Error& error) {
-            EXPECT_EQ(error.errc(), expected) << error.what();
-            return error.what();
-        }
-        ADD_FAILURE() << "no error";
-        return {};
     }
 
     test::FakeTree tree;
@@ -119,7 +109,7 @@ TEST_F(VfioInterrupts, AreRefusedWhereTheKernelHasFewerThanAreNeeded) {
     kernel.adds_vectors = false;
     kernel.most_vectors = 3;
     const Device device = opened();
-    EXPECT_THAT(text_of(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 4, 8); }),
+    EXPECT_THAT(error_text(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 4, 8); }),
                 HasSubstr("4 MSI-X vectors were asked for, the kernel could have 3"));
     EXPECT_EQ(device.interrupts().count(), 0u);
     EXPECT_EQ(device.interrupts().capacity(), 0u);
@@ -145,7 +135,7 @@ TEST_F(VfioInterrupts, StayAsTheyWereWhereGrowingFails) {
     auto& interrupts = device.interrupts();
     interrupts.enable(InterruptMode::msix, 2);
     kernel.most_vectors = 3;
-    text_of(Errc::interrupt_capacity, [&] { interrupts.grow(4); });
+    error_text(Errc::interrupt_capacity, [&] { interrupts.grow(4); });
     EXPECT_EQ(interrupts.count(), 2u);
     kernel.raise(VFIO_PCI_MSIX_IRQ_INDEX, 1);
     EXPECT_EQ(interrupts.wait(1, kPatience), 1u);
@@ -153,9 +143,9 @@ TEST_F(VfioInterrupts, StayAsTheyWereWhereGrowingFails) {
 
     EXPECT_EQ(interrupts.grow(2), Growth::in_place);  // there are as many already
     EXPECT_EQ(interrupts.count(), 3u);
-    text_of(Errc::interrupt_capacity, [&] { interrupts.grow(17); });
+    error_text(Errc::interrupt_capacity, [&] { interrupts.grow(17); });
     interrupts.disable();
-    text_of(Errc::interrupts_not_enabled, [&] { interrupts.grow(2); });
+    error_text(Errc::interrupts_not_enabled, [&] { interrupts.grow(2); });
 }
 
 TEST_F(VfioInterrupts, ComeBackWhereArmingMoreOfThemAnewFails) {
@@ -164,7 +154,8 @@ TEST_F(VfioInterrupts, ComeBackWhereArmingMoreOfThemAnewFails) {
     interrupts.enable(InterruptMode::msi, 2);
     kernel.most_vectors = 3;
     kernel.irq_log.clear();
-    EXPECT_THAT(text_of(Errc::interrupt_capacity, [&] { interrupts.grow(4); }), HasSubstr("the kernel could have 3"));
+    EXPECT_THAT(error_text(Errc::interrupt_capacity, [&] { interrupts.grow(4); }),
+                HasSubstr("the kernel could have 3"));
     EXPECT_THAT(kernel.irq_log, ElementsAre("MSI off", "MSI 0: fd fd fd fd", "MSI 0: fd fd"));
     EXPECT_EQ(interrupts.count(), 2u);
     kernel.raise(VFIO_PCI_MSI_IRQ_INDEX, 1);
@@ -178,7 +169,7 @@ TEST_F(VfioInterrupts, EndForThoseWhoWaitWhereTheyCannotComeBack) {
     std::error_code ec;
     std::thread waiter{[&] { interrupts.wait(0, kPatience, ec); }};
     kernel.most_vectors = 1;
-    text_of(Errc::interrupt_capacity, [&] { interrupts.grow(4); });
+    error_text(Errc::interrupt_capacity, [&] { interrupts.grow(4); });
     waiter.join();
     EXPECT_EQ(ec, Errc::interrupts_not_enabled);
     EXPECT_EQ(interrupts.count(), 0u);
@@ -222,12 +213,12 @@ TEST_F(VfioInterrupts, AreArmedAndDisarmedOneByOne) {
     kernel.raise(VFIO_PCI_MSIX_IRQ_INDEX, 1);
     EXPECT_EQ(interrupts.try_take(1), 1u);
     EXPECT_THAT(kernel.irq_log, ElementsAre("MSI-X 1: -", "MSI-X fire 1", "MSI-X 1: fd"));
-    text_of(Errc::no_such_vector, [&] { interrupts.arm(3); });
-    text_of(Errc::no_such_vector, [&] { interrupts.disarm(3); });
+    error_text(Errc::no_such_vector, [&] { interrupts.arm(3); });
+    error_text(Errc::no_such_vector, [&] { interrupts.disarm(3); });
     interrupts.disable();
-    text_of(Errc::interrupts_not_enabled, [&] { interrupts.disarm(0); });
+    error_text(Errc::interrupts_not_enabled, [&] { interrupts.disarm(0); });
     interrupts.enable(InterruptMode::intx, 1);
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { interrupts.disarm(0); }), HasSubstr("mask()"));
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { interrupts.disarm(0); }), HasSubstr("mask()"));
     std::error_code ec;
     interrupts.arm(0, ec);
     EXPECT_EQ(ec, Errc::unsupported);
@@ -242,7 +233,7 @@ TEST_F(VfioInterrupts, AreFiredSeveralAtATime) {
     EXPECT_THAT(kernel.irq_log, ElementsAre("MSI-X fire 11010"));
     for (const unsigned vector : {0U, 1U, 3U}) EXPECT_EQ(interrupts.try_take(vector), 1u);
     for (const unsigned vector : {2U, 4U}) EXPECT_EQ(interrupts.try_take(vector), 0u);
-    text_of(Errc::no_such_vector, [&] { interrupts.trigger(std::array{0U, 5U}); });
+    error_text(Errc::no_such_vector, [&] { interrupts.trigger(std::array{0U, 5U}); });
     EXPECT_EQ(interrupts.try_take(0), 0u);
     std::error_code ec;
     interrupts.trigger(std::array{5U}, ec);
@@ -267,10 +258,10 @@ TEST_F(VfioInterrupts, LeaveNoEventfdBehindWhereTheDescriptorsRunOut) {
     const Device device = opened();
     auto& interrupts = device.interrupts();
     kernel.fail("SET_IRQS", EMFILE);
-    text_of(Errc::system_error, [&] { interrupts.enable(InterruptMode::msix, 4); });
+    error_text(Errc::system_error, [&] { interrupts.enable(InterruptMode::msix, 4); });
     kernel.fail("SET_IRQS", EIO, 1);
     interrupts.enable(InterruptMode::msix, 1);
-    text_of(Errc::device_gone, [&] { interrupts.grow(2); });
+    error_text(Errc::device_gone, [&] { interrupts.grow(2); });
     // An eventfd that grow() made would now be the lowest number but one.
     const int before = interrupts.subscribe(0).release_descriptor();
     const int after = interrupts.subscribe(0).release_descriptor();
@@ -296,11 +287,11 @@ TEST_F(VfioInterrupts, EventsThatTheDeviceLacksAreUnsupported) {
     EXPECT_THAT(kernel.irq_log, ElementsAre("REQ 0: fd"));
     auto& events = device.events();
     EXPECT_FALSE(events.available(DeviceEvent::error));
-    EXPECT_THAT(text_of(Errc::unsupported, [&] { events.wait(DeviceEvent::error, kAtOnce); }),
+    EXPECT_THAT(error_text(Errc::unsupported, [&] { events.wait(DeviceEvent::error, kAtOnce); }),
                 HasSubstr("0000:01:00.0 error"));
-    text_of(Errc::unsupported, [&] { events.trigger(DeviceEvent::error); });
-    text_of(Errc::unsupported, [&] { (void)events.event_fd(DeviceEvent::error); });
-    text_of(Errc::unsupported, [&] { (void)events.subscribe(DeviceEvent::error); });
+    error_text(Errc::unsupported, [&] { events.trigger(DeviceEvent::error); });
+    error_text(Errc::unsupported, [&] { (void)events.event_fd(DeviceEvent::error); });
+    error_text(Errc::unsupported, [&] { (void)events.subscribe(DeviceEvent::error); });
     std::error_code ec;
     EXPECT_EQ(events.wait(DeviceEvent::error, kAtOnce, ec), 0u);
     EXPECT_EQ(ec, Errc::unsupported);
@@ -321,7 +312,7 @@ TEST_F(VfioInterrupts, EventsStayArmedOverAReset) {
 
 TEST_F(VfioInterrupts, EventsFailWithTheKernelsReason) {
     kernel.fail("SET_IRQS REQ", EMFILE);
-    EXPECT_THAT(text_of(Errc::system_error, [&] { (void)open(); }), HasSubstr("VFIO_DEVICE_SET_IRQS"));
+    EXPECT_THAT(error_text(Errc::system_error, [&] { (void)open(); }), HasSubstr("VFIO_DEVICE_SET_IRQS"));
     EXPECT_TRUE(kernel.open_files.empty());
 }
 

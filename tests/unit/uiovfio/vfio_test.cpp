@@ -11,12 +11,14 @@
 #include <cerrno>
 #include <vector>
 
+#include "error_text.hpp"
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
 #include "in_child.hpp"
 
 namespace uiovfio {
 
+using test::error_text;
 using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
@@ -55,18 +57,6 @@ class Vfio : public testing::Test {
         }
         ADD_FAILURE() << "the device opened";
         return Error{Errc::system_error, "none"};
-    }
-
-    template <class Action>
-    static std::string text_of(Errc expected, Action&& action) {
-        try {
-            action();
-        } catch (const Error& error) {
-            EXPECT_EQ(error.errc(), expected) << error.what();
-            return error.what();
-        }
-        ADD_FAILURE() << "no error";
-        return {};
     }
 
     test::FakeTree tree;
@@ -221,7 +211,7 @@ TEST_F(VfioPair, SharesTheBusAddressesToo) {
     const auto one = first.dma().allocate(kPage);
     const auto two = second.dma().allocate(kPage);
     EXPECT_EQ(two.iova(), one.iova() + kPage);
-    EXPECT_THAT(text_of(Errc::mapping_overlap, [&] { (void)second.dma().map(two.bytes(), {.iova = one.iova()}); }),
+    EXPECT_THAT(error_text(Errc::mapping_overlap, [&] { (void)second.dma().map(two.bytes(), {.iova = one.iova()}); }),
                 HasSubstr("in use"));
 }
 
@@ -322,7 +312,7 @@ TEST_F(Vfio, MapsSparseAreasAndReadsTheRestThroughTheFile) {
     EXPECT_FALSE(bar.is_mappable(0x1000, 0x2008));
     EXPECT_TRUE(bar.is_mappable(0x8000));
     EXPECT_FALSE(bar.is_mappable(0x20000));
-    EXPECT_THAT(text_of(Errc::not_mappable, [&] { (void)bar.map(); }), HasSubstr("BAR0"));
+    EXPECT_THAT(error_text(Errc::not_mappable, [&] { (void)bar.map(); }), HasSubstr("BAR0"));
     const auto window = bar.window();
     EXPECT_FALSE(window.is_mapped());
     EXPECT_EQ(window.load<std::uint32_t>(0x10), 0x42424242u);
@@ -356,16 +346,17 @@ TEST_F(Vfio, MapsTheMsixTableWhereTheKernelAllowsIt) {
 TEST_F(Vfio, TellsWhatTheKernelDoesNotMap) {
     const Device device = open();
     kernel.fail("mmap", EPERM);
-    text_of(Errc::not_mappable, [&] { (void)device.bar(0).map(); });
+    error_text(Errc::not_mappable, [&] { (void)device.bar(0).map(); });
     (void)device.bar(0).map();
 }
 
 TEST_F(Vfio, TellsOfAccessesThatFail) {
     const Device device = open();
     kernel.fail("pread", EIO);
-    EXPECT_THAT(text_of(Errc::device_gone, [&] { (void)device.config().read16(0); }), HasSubstr("configuration space"));
+    EXPECT_THAT(error_text(Errc::device_gone, [&] { (void)device.config().read16(0); }),
+                HasSubstr("configuration space"));
     kernel.fail("pwrite", EIO);
-    text_of(Errc::device_gone, [&] { device.config().write16(4, 0); });
+    error_text(Errc::device_gone, [&] { device.config().write16(4, 0); });
     EXPECT_EQ(device.config().read16(0), 0x1af4);
 }
 
@@ -397,11 +388,11 @@ TEST_F(Vfio, TellsHowManyVectorsTheKernelCouldHave) {
     const Device device = open();
     kernel.most_vectors = 5;
     EXPECT_THAT(
-        text_of(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 16); }),
+        error_text(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 16); }),
         AllOf(HasSubstr("16 MSI-X vectors were asked for, the kernel could have 5"), HasSubstr("no more than 5")));
     EXPECT_EQ(device.interrupts().count(), 0u);
     kernel.fail("SET_IRQS", ENOSPC);
-    text_of(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 5); });
+    error_text(Errc::interrupt_capacity, [&] { device.interrupts().enable(InterruptMode::msix, 5); });
     device.interrupts().enable(InterruptMode::msix, 5);
 }
 
@@ -415,7 +406,7 @@ TEST_F(Vfio, ArmsAgainAroundAReset) {
     EXPECT_EQ(kernel.last_irq_set.size(), 20u + 8);
     kernel.log.clear();
     kernel.fail("RESET", EIO);
-    text_of(Errc::device_gone, [&] { device.reset(); });
+    error_text(Errc::device_gone, [&] { device.reset(); });
     EXPECT_THAT(kernel.log, ElementsAre("SET_IRQS", "RESET", "SET_IRQS"));
     EXPECT_EQ(device.interrupts().count(), 2u);
 }
@@ -424,7 +415,7 @@ TEST_F(Vfio, DoesNotResetWhatCannotBeReset) {
     kernel.can_reset = false;
     Device device = open();
     EXPECT_FALSE(device.can_reset());
-    text_of(Errc::unsupported, [&] { device.reset(); });
+    error_text(Errc::unsupported, [&] { device.reset(); });
 }
 
 TEST_F(Vfio, TakesTheRangesFromTheKernel) {
@@ -461,7 +452,7 @@ TEST_P(VfioMap, FailsInTheUsersTermsAndGivesTheAddressBack) {
     const Device device = open();
     const auto first = device.dma().allocate(kPage);
     kernel.fail("MAP_DMA", GetParam().error);
-    text_of(GetParam().errc, [&] { (void)device.dma().allocate(kPage); });
+    error_text(GetParam().errc, [&] { (void)device.dma().allocate(kPage); });
     EXPECT_EQ(device.dma().allocate(kPage).iova(), first.iova() + kPage);
 }
 
@@ -478,13 +469,13 @@ TEST_F(Vfio, TellsTheMemoryLockLimitWithItsFigures) {
     const Device device = open();
     const auto first = device.dma().allocate(16 * kPage);
     kernel.fail("MAP_DMA", ENOMEM);
-    EXPECT_THAT(text_of(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
+    EXPECT_THAT(error_text(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
                 AllOf(HasSubstr("the memory lock limit is 64 KiB, 64 KiB are mapped and this mapping needs 4 KiB"),
                       HasSubstr("ulimit -l 68"), HasSubstr("CAP_IPC_LOCK")));
     // Below the limit as far as this device goes: the process has locked other memory, too.
     kernel.lock_limit = 1 << 20;
     kernel.fail("MAP_DMA", ENOMEM);
-    EXPECT_THAT(text_of(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
+    EXPECT_THAT(error_text(Errc::memory_lock_limit, [&] { (void)device.dma().allocate(kPage); }),
                 HasSubstr("counts all that this process has locked"));
 }
 
@@ -492,7 +483,7 @@ TEST_F(Vfio, DoesNotBlameALimitThatIsNotThere) {
     const Device device = open();
     const auto first = device.dma().allocate(16 * kPage);
     kernel.fail("MAP_DMA", ENOMEM);
-    EXPECT_THAT(text_of(Errc::system_error, [&] { (void)device.dma().allocate(kPage); }),
+    EXPECT_THAT(error_text(Errc::system_error, [&] { (void)device.dma().allocate(kPage); }),
                 AllOf(HasSubstr("out of memory"), HasSubstr("cannot pin 4 KiB beside the 64 KiB"),
                       HasSubstr("map less at a time"), testing::Not(HasSubstr("ulimit"))));
 }
@@ -532,7 +523,7 @@ TEST_F(Vfio, ChecksHowMuchWasUnmapped) {
     const Device device = open();
     auto buffer = device.dma().allocate(2 * kPage);
     kernel.unmaps_only = kPage;
-    EXPECT_EQ(text_of(Errc::short_unmap, [&] { buffer.unmap(); }).empty(), false);
+    EXPECT_EQ(error_text(Errc::short_unmap, [&] { buffer.unmap(); }).empty(), false);
     kernel.unmaps_only.reset();
     auto other = device.dma().allocate(kPage);
     kernel.fail("UNMAP_DMA", EINVAL);

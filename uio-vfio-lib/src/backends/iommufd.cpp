@@ -17,6 +17,7 @@
 #include "backends/vfio_device.hpp"
 #include "guarded.hpp"
 #include "iommufd_calls.hpp"
+#include "iova_space.hpp"
 #include "mapping_record.hpp"
 #include "obstacles.hpp"
 #include "sysfs_files.hpp"
@@ -30,6 +31,7 @@ constexpr unsigned kPauseMilliseconds = 20;
 // How long a node may take to appear after a driver took the device: udev makes it, in its own time.
 constexpr unsigned kNodeMilliseconds = 2000;
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kLargePage = std::uint64_t{2} << 20;
 
 /// The I/O address space of an IOMMU group: its devices have to be attached to the same one.
 struct AddressSpace {
@@ -204,11 +206,18 @@ class IommufdBackend final : public VfioDevice {
     [[nodiscard]] std::vector<ReservedRegion> reserved_regions() override { return group_->reserved; }
     [[nodiscard]] std::optional<std::uint64_t> mappings_left() override { return std::nullopt; }
 
-    // An address of the caller's is a fixed one. Otherwise the kernel chooses: its record of the address space is the
-    // only one, so that nothing here can differ from it when a further device narrows what can be mapped.
+    // An address of the caller's is a fixed one. Otherwise the kernel chooses wherever it chooses well: its record of
+    // the address space is the only one, so that nothing here can differ from it when a further device narrows what can
+    // be mapped.
     Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) override {
         const std::lock_guard lock{group_->mutex};
-        const auto mapped = iommufd::ioas_map(system(), group_->iommufd.get(), group_->id, wanted, memory, direction);
+        const auto map_at = [&](std::optional<Iova> place) {
+            return iommufd::ioas_map(system(), group_->iommufd.get(), group_->id, place, memory, direction);
+        };
+        const auto place = wanted ? wanted : place_around_large_pages(memory);
+        auto mapped = map_at(place);
+        // Another device of the group is there, of which this one's record knows nothing.
+        if (!mapped && !wanted && place) mapped = map_at(std::nullopt);
         if (!mapped) throw_map(wanted, memory.size(), mapped.error);
         mapped_.add(mapped.value, memory.size());
         return mapped.value;
@@ -248,6 +257,16 @@ class IommufdBackend final : public VfioDevice {
     }
 
   private:
+    /// The kernel keeps large pages whole only of memory that begins with one (drivers/iommu/iommufd/io_pagetable.c,
+    /// iopt_alloc_iova); for others it needs to be told a place.
+    [[nodiscard]] std::optional<Iova> place_around_large_pages(std::span<const std::byte> memory) const {
+        if (reinterpret_cast<std::uintptr_t>(memory.data()) % kLargePage == 0 || memory.size() < kLargePage)
+            return std::nullopt;
+        IovaAllocator free{group_->ranges, group_->granule};
+        for (const auto& [first, length] : mapped_.all()) free.reserve(Iova{first}, length);
+        return allocate_around_large_pages(free, group_->granule, memory);
+    }
+
     void unmap(AddressSpace& space, Iova iova, std::uint64_t length) {
         const auto outcome = iommufd::ioas_unmap(system(), space.iommufd.get(), space.id, iova, length);
         if (!outcome && outcome.error != ENOENT) fail("IOMMU_IOAS_UNMAP", outcome.error);
