@@ -183,7 +183,7 @@ namespace uiovfio {
 /// Makes a Device of a backend, and finds the backend of a Device: for sim.hpp and the tests of this library.
 class DeviceFactory {
   public:
-    static Device make(const Bdf& bdf, std::shared_ptr<detail::Backend> backend, bool bus_master);
+    static Device make(const Bdf& bdf, const std::shared_ptr<detail::Backend>& backend, bool bus_master);
     /// Null for an empty device.
     static std::shared_ptr<detail::Backend> backend(const Device& device) noexcept;
 };

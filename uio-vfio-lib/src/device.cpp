@@ -100,7 +100,7 @@ Device Device::open(const Bdf& bdf, const OpenOptions& options, std::error_code&
     return detail::guarded(ec, [&] { return open(bdf, options); });
 }
 
-std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, std::shared_ptr<detail::Backend> backend,
+std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, const std::shared_ptr<detail::Backend>& backend,
                                                         bool bus_master) {
     const ConfigSpace config{backend};
     // Without memory space, an access to a mapped BAR is a SIGBUS; without bus mastering, the device is mute.
@@ -191,8 +191,8 @@ void Device::reset(std::error_code& ec) noexcept {
     detail::guarded(ec, [&] { reset(); });
 }
 
-Device DeviceFactory::make(const Bdf& bdf, std::shared_ptr<detail::Backend> backend, bool bus_master) {
-    return Device{Device::make_state(bdf, std::move(backend), bus_master)};
+Device DeviceFactory::make(const Bdf& bdf, const std::shared_ptr<detail::Backend>& backend, bool bus_master) {
+    return Device{Device::make_state(bdf, backend, bus_master)};
 }
 
 std::shared_ptr<detail::Backend> DeviceFactory::backend(const Device& device) noexcept {

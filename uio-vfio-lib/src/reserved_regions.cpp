@@ -43,8 +43,7 @@ std::vector<ReservedRegion> parse_reserved_regions(std::string_view text) {
         const std::string_view type = take_word(line);
         if (first && last && *first <= *last && !type.empty()) regions.push_back({*first, *last, std::string{type}});
     }
-    std::stable_sort(regions.begin(), regions.end(),
-                     [](const ReservedRegion& left, const ReservedRegion& right) { return left.first < right.first; });
+    std::ranges::sort(regions, {}, [](const ReservedRegion& region) { return std::pair{region.first, region.last}; });
     return regions;
 }
 

@@ -39,10 +39,15 @@ std::optional<Errc> errc_of(Action&& action) {
     }
 }
 
+constexpr Feature feature_of(InterruptMode mode) {
+    if (mode == InterruptMode::intx) return Feature::intx;
+    return mode == InterruptMode::msi ? Feature::msi : Feature::msix;
+}
+
 /// Ends a case that needs what the backend says that it cannot do.
-#define NEEDS(feature)                 \
-    if (!device.can(Feature::feature)) \
-    GTEST_SKIP() << "the backend " << device.backend() << " has no " << to_string(Feature::feature)
+#define NEEDS_FEATURE(feature) \
+    if (!device.can(feature)) GTEST_SKIP() << "the backend " << device.backend() << " has no " << to_string(feature)
+#define NEEDS(feature) NEEDS_FEATURE(Feature::feature)
 
 class Conformance : public testing::Test {
   protected:

@@ -105,7 +105,8 @@ class Device {
   private:
     friend class DeviceFactory;
     explicit Device(std::shared_ptr<detail::DeviceState> state) noexcept;
-    static std::shared_ptr<detail::DeviceState> make_state(const Bdf& bdf, std::shared_ptr<detail::Backend> backend,
+    static std::shared_ptr<detail::DeviceState> make_state(const Bdf& bdf,
+                                                           const std::shared_ptr<detail::Backend>& backend,
                                                            bool bus_master);
     const detail::DeviceState& state() const;
 

@@ -24,11 +24,6 @@ namespace uiovfio::detail {
 
 namespace {
 
-// The byte of the command register that holds Interrupt Disable, and no bit that anybody else changes: memory, I/O and
-// bus master are in the other.
-constexpr std::uint16_t kIntxByte = config::kCommand + 1;
-constexpr std::uint32_t kIntxDisable = config::kCommandIntxDisable >> 8;
-
 class UioBackend final : public SysfsDevice {
   public:
     UioBackend(const Bdf& bdf, const OpenOptions& options, System& system, PciFunction function)
@@ -104,9 +99,12 @@ class UioBackend final : public SysfsDevice {
     }
 
   private:
+    // The whole register, although the bit's byte has none that anybody else changes: QEMU looks at the line only when
+    // the lower byte is written, too (hw/pci/pci.c, pci_default_write_config).
     void set_masked(bool masked) {
-        const std::uint32_t byte = config_read(kIntxByte, 1);
-        config_write(kIntxByte, 1, masked ? byte | kIntxDisable : byte & ~kIntxDisable);
+        const std::uint32_t command = config_read(config::kCommand, 2);
+        const std::uint32_t others = command & ~std::uint32_t{config::kCommandIntxDisable};
+        config_write(config::kCommand, 2, masked ? others | config::kCommandIntxDisable : others);
     }
 
     /// Interrupts since the driver has the device; nothing before the first one that this open file was told of.
