@@ -10,6 +10,7 @@
 #include <bit>
 #include <condition_variable>
 #include <cstring>
+#include <latch>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -149,7 +150,11 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
           pending_(options.vectors) {
         pcienic_core_init(&core_, &kOps, this, options.vectors, memory_.data(), memory_.size());
         mask_table();
-        worker_ = std::thread{[this] { work(); }};
+        worker_ = std::thread{[this] {
+            begun_.count_down();
+            work();
+        }};
+        begun_.wait();  // a fork() would copy locks that a thread's start holds, such as a sanitizer's allocator's
     }
 
     ~SimBackend() override { close(); }
@@ -588,6 +593,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     bool work_ = false;
     bool stop_ = false;
     std::uint64_t faults_ = 0;
+    std::latch begun_{1};
     std::thread worker_;
     std::shared_ptr<SimBackend> kept_;  // by itself, in a forked child
 };
