@@ -72,11 +72,16 @@ function(pcienic_add_executable NAME)
   target_link_libraries(${NAME} PRIVATE ${A_LINK})
 endfunction()
 
-# pcienic_add_unit_test(NAME SOURCES f... [DEPENDS our-library...] [LINK other-target...] [FLAVOURS flavour...])
+# pcienic_add_unit_test(NAME SOURCES f... [DEPENDS our-library...] [LINK other-target...] [FLAVOURS flavour...]
+#                       [FILTER gtest-filter])
 # Builds NAME, NAME_asan and NAME_tsan; their cases are ctest's unit.*, asan.* and tsan.*, labelled likewise. FLAVOURS
-# leaves some out: where there is one thread, ThreadSanitizer finds nothing.
+# leaves some out: where there is one thread, ThreadSanitizer finds nothing. FILTER keeps ctest to some of the cases.
 function(pcienic_add_unit_test NAME)
-  cmake_parse_arguments(A "" "" "SOURCES;DEPENDS;LINK;FLAVOURS" ${ARGN})
+  cmake_parse_arguments(A "" "FILTER" "SOURCES;DEPENDS;LINK;FLAVOURS" ${ARGN})
+  set(filter)
+  if(A_FILTER)
+    set(filter TEST_FILTER ${A_FILTER})
+  endif()
   if(NOT A_FLAVOURS)
     set(A_FLAVOURS ${PCIENIC_FLAVOURS})
   endif()
@@ -86,6 +91,6 @@ function(pcienic_add_unit_test NAME)
     pcienic_add_executable(${target} FLAVOUR ${flavour} SOURCES ${A_SOURCES} DEPENDS ${A_DEPENDS}
                            LINK ${A_LINK} GTest::gmock GTest::gtest_main)
     target_compile_options(${target} PRIVATE -O0)  # a test's own code is compiled far more often than it is run
-    gtest_discover_tests(${target} TEST_PREFIX ${label}. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${label} TIMEOUT 300)
+    gtest_discover_tests(${target} TEST_PREFIX ${label}. ${filter} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${label} TIMEOUT 300)
   endforeach()
 endfunction()

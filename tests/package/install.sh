@@ -7,7 +7,7 @@ cmake=$1 build=$2 prefix=$3
 rm -rf "$prefix"
 "$cmake" --install "$build" --component uiovfio --prefix "$prefix" >/dev/null
 missing=0
-for file in include/uiovfio/{uiovfio,asio,backends,bar,bdf,bind,config_space,device,device_events,dma,error,interrupts,iova,mmio,register,sim,subscription,sysfs,window}.hpp \
+for file in include/uiovfio/{uiovfio,asio,backends,bar,bdf,bind,config_space,device,device_events,dma,error,fault_guard,hybrid,interrupts,iova,mmio,register,sim,subscription,sysfs,window}.hpp \
     include/pcienic/{driver,registers,register_table}.hpp; do
     [ -s "$prefix/$file" ] || { echo "$file is not installed" >&2; missing=1; }
 done

@@ -3,7 +3,27 @@
 
 #include <fmt/format.h>
 
+#include "guarded.hpp"
+#include "uiovfio/config_space.hpp"
+
 namespace uiovfio::detail {
+
+void Backend::require_present() {
+    require_open();
+    if (status()) throw Error{Errc::device_gone, object_, "configuration space answers with all ones"};
+}
+
+// The header's type: 0xff is none, and no backend invents an answer, as VFIO does for the vendor's identifier.
+bool Backend::check_presence() noexcept {
+    std::error_code nobody_answered;
+    constexpr std::uint32_t kNobody = 0xff;
+    const std::uint32_t type = guarded(nobody_answered, [&] { return config_read(config::kHeaderType, 1); });
+    const bool is_present = !nobody_answered && type != kNobody;
+    if (is_gone_.exchange(!is_present) != is_present) return is_present;
+    presence_changed(is_present);
+    if (!is_present && lost_) lost_();
+    return is_present;
+}
 
 void Backend::arm_some(InterruptMode mode, unsigned /*first*/, std::span<const int> /*event_fds*/) {
     throw Error{Errc::unsupported, object_ + " interrupts",

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -75,11 +76,21 @@ class Backend : private ForkGuarded {
         throw Error{Errc::closed, object_, "the device was closed"};
     }
     /// Errc::closed, Errc::forked, or Errc::device_gone once that is known, or nothing.
-    [[nodiscard]] std::error_code status() const noexcept {
-        return is_open() ? std::error_code{} : make_error_code(is_parents() ? Errc::forked : Errc::closed);
+    [[nodiscard]] std::error_code status() noexcept {
+        if (!is_open()) return make_error_code(is_parents() ? Errc::forked : Errc::closed);
+        // Once it was gone it is asked again: a link that is being trained comes back.
+        return is_gone_.load() && !check_presence() ? make_error_code(Errc::device_gone) : std::error_code{};
     }
     /// Throws what status() gives.
-    void require_present() const { require_open(); }
+    void require_present();
+    /// Asks configuration space whether the device is there, and remembers the answer for status().
+    bool check_presence() noexcept;
+    /// What to call when the device turns out to be gone; set before anybody else has this.
+    void on_loss(std::function<void()> lost) { lost_ = std::move(lost); }
+
+    /// Accesses to BARs through region_read() and region_write() that nobody answered.
+    [[nodiscard]] std::uint64_t unanswered() const noexcept { return unanswered_.load(); }
+    void count_unanswered() noexcept { unanswered_.fetch_add(1); }
     /// Throws Errc::unsupported for what this backend cannot do, whatever the device: the caller of a function below
     /// that belongs to a feature has asked this first.
     void require(Feature feature) const;
@@ -153,6 +164,8 @@ class Backend : private ForkGuarded {
 
   protected:
     virtual void do_close() noexcept = 0;
+    /// The device is gone, or there again: mappings follow.
+    virtual void presence_changed(bool /*is_present*/) noexcept {}
     /// Why it cannot do that, as the end of a sentence; empty where the name says it all.
     [[nodiscard]] virtual std::string_view why_not(Feature /*feature*/) const noexcept { return {}; }
 
@@ -166,6 +179,9 @@ class Backend : private ForkGuarded {
     std::string object_;
     std::atomic<bool> open_{true};
     std::atomic<bool> parents_{false};
+    std::atomic<bool> is_gone_{false};
+    std::atomic<std::uint64_t> unanswered_{0};
+    std::function<void()> lost_;
 };
 
 /// Each opens the function through the backend of that name, or throws what is in the way.

@@ -16,7 +16,9 @@ std::uint64_t region_load(Backend& backend, unsigned region, std::uint64_t offse
     if (!backend.is_open()) return ~std::uint64_t{0};
     std::error_code nobody_answered;
     const auto value = guarded(nobody_answered, [&] { return backend.region_read(region, offset, width); });
-    return nobody_answered ? ~std::uint64_t{0} : value;
+    if (!nobody_answered) return value;
+    backend.count_unanswered();
+    return ~std::uint64_t{0};
 }
 
 void region_store(Backend& backend, unsigned region, std::uint64_t offset, unsigned width,
@@ -24,6 +26,7 @@ void region_store(Backend& backend, unsigned region, std::uint64_t offset, unsig
     if (!backend.is_open()) return;
     std::error_code nobody_listened;
     guarded(nobody_listened, [&] { backend.region_write(region, offset, width, value); });
+    if (nobody_listened) backend.count_unanswered();
 }
 
 }  // namespace detail
@@ -58,7 +61,7 @@ Bar::Bar(std::shared_ptr<detail::Backend> backend, unsigned index) : backend_{st
 }
 
 std::uint64_t Bar::checked_length(std::uint64_t offset, std::uint64_t length) const {
-    backend_->require_open();
+    backend_->require_present();
     if (size_ == 0) throw Error{Errc::no_such_bar, object_of(*backend_, index_)};
     if (length == kToEnd && offset < size_) length = size_ - offset;
     if (length == 0 || offset >= size_ || size_ - offset < length)
@@ -100,9 +103,14 @@ Window Bar::window(std::uint64_t offset, std::uint64_t length, std::error_code& 
 }
 
 std::uint64_t Bar::read_checked(std::uint64_t offset, unsigned width) const {
-    backend_->require_open();
+    backend_->require_present();
     check_access(*backend_, index_, size_, offset, width);
-    return backend_->region_read(index_, offset, width);
+    const std::uint64_t value = backend_->region_read(index_, offset, width);
+    // A register may hold nothing but ones; a device that is gone answers with them, too.
+    if (value == ~std::uint64_t{0} >> (64 - 8 * width) && !backend_->check_presence())
+        throw Error{Errc::device_gone, object_of(*backend_, index_),
+                    fmt::format("the read at {:#x} gave all ones, and so does configuration space", offset)};
+    return value;
 }
 
 std::uint64_t Bar::read_checked(std::uint64_t offset, unsigned width, std::error_code& ec) const noexcept {
@@ -110,7 +118,7 @@ std::uint64_t Bar::read_checked(std::uint64_t offset, unsigned width, std::error
 }
 
 void Bar::write_checked(std::uint64_t offset, unsigned width, std::uint64_t value) const {
-    backend_->require_open();
+    backend_->require_present();
     check_access(*backend_, index_, size_, offset, width);
     backend_->region_write(index_, offset, width, value);
 }

@@ -18,8 +18,8 @@ constexpr std::size_t kMostExtendedCapabilities = (4096 - config::kExtended) / 4
 
 constexpr std::uint32_t kAllOnes = 0xffffffff;
 
-void check_access(const detail::Backend& backend, unsigned size, unsigned offset, unsigned width) {
-    backend.require_open();
+void check_access(detail::Backend& backend, unsigned size, unsigned offset, unsigned width) {
+    backend.require_present();
     if (offset >= size || size - offset < width)
         throw Error{Errc::out_of_bounds, backend.object() + " configuration space",
                     fmt::format("{} bytes at {:#x} do not lie within its {:#x} bytes", width, offset, size)};

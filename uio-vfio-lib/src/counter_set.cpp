@@ -12,6 +12,8 @@
 #include <ctime>
 #include <utility>
 
+#include "mutation.hpp"
+
 namespace uiovfio {
 
 namespace detail {
@@ -21,6 +23,10 @@ namespace {
 /// What the counter held, 0 when nothing.
 std::uint64_t take(int event_fd) noexcept {
     std::uint64_t value = 0;
+    if (mutation::kNoEventfdDrain) {
+        pollfd entry{.fd = event_fd, .events = POLLIN, .revents = 0};
+        return ::poll(&entry, 1, 0) == 1 ? 1 : 0;
+    }
     return ::read(event_fd, &value, sizeof value) == sizeof value ? value : 0;
 }
 
@@ -106,18 +112,26 @@ std::uint64_t CounterSet::resolve(unsigned index, std::uint64_t raw, std::uint64
                                   std::error_code& ec) const noexcept {
     ec.clear();
     const std::uint64_t count = count_of(raw);
-    if (this->generation() == generation) return count;
+    ec = interruption(generation);
+    if (!ec) return count;
     if (count != 0) add(descriptor(index), count);
-    ec = status();
-    if (!ec) ec = make_error_code(static_cast<Errc>(interruption_.load()));
     return 0;
+}
+
+std::error_code CounterSet::interruption(std::uint64_t generation) const noexcept {
+    if (const std::error_code ended = status()) return ended;
+    if (this->generation() == generation) return {};
+    return make_error_code(static_cast<Errc>(interruption_.load()));
+}
+
+std::uint64_t CounterSet::try_take(unsigned index, std::uint64_t generation, std::error_code& ec) const noexcept {
+    return resolve(index, take(descriptor(index)), generation, ec);
 }
 
 std::uint64_t CounterSet::try_take(unsigned index) const noexcept { return count_of(take(descriptor(index))); }
 
-Waited CounterSet::wait(unsigned index, std::chrono::nanoseconds timeout) const noexcept {
-    // The generation first: what ends the set after that also ends this wait.
-    const std::uint64_t began_at = generation();
+// The generation comes before the look at the status: what ends the set after that also ends this wait.
+Waited CounterSet::wait(unsigned index, std::chrono::nanoseconds timeout, std::uint64_t began_at) const noexcept {
     if (const std::error_code ended = status()) return {.ec = ended};
     const int event_fd = descriptor(index);
     const Deadline deadline{timeout};
@@ -171,5 +185,17 @@ std::uint64_t Subscription::resolve(std::uint64_t raw, std::uint64_t generation,
     return counters_->resolve(index_, raw, generation, ec);
 }
 std::error_code Subscription::status() const noexcept { return counters_->status(); }
+std::uint64_t Subscription::try_take(std::uint64_t generation, std::error_code& ec) const noexcept {
+    return counters_->try_take(index_, generation, ec);
+}
+std::error_code Subscription::interruption(std::uint64_t generation) const noexcept {
+    return counters_->interruption(generation);
+}
+std::uint64_t Subscription::wait(std::chrono::nanoseconds timeout, std::uint64_t generation,
+                                 std::error_code& ec) const noexcept {
+    const detail::Waited waited = counters_->wait(index_, timeout, generation);
+    ec = waited.ec;
+    return waited.count;
+}
 
 }  // namespace uiovfio

@@ -67,7 +67,14 @@ class CounterSet {
     /// What was counted since the last time; marks are dropped.
     [[nodiscard]] std::uint64_t try_take(unsigned index) const noexcept;
     /// The blocking wait; a negative timeout is for ever.
-    [[nodiscard]] Waited wait(unsigned index, std::chrono::nanoseconds timeout) const noexcept;
+    [[nodiscard]] Waited wait(unsigned index, std::chrono::nanoseconds timeout) const noexcept {
+        return wait(index, timeout, generation());
+    }
+    [[nodiscard]] Waited wait(unsigned index, std::chrono::nanoseconds timeout, std::uint64_t began_at) const noexcept;
+    /// As resolve(), of what is there.
+    std::uint64_t try_take(unsigned index, std::uint64_t generation, std::error_code& ec) const noexcept;
+    /// Why a wait that began at `generation` is over, if it is.
+    [[nodiscard]] std::error_code interruption(std::uint64_t generation) const noexcept;
 
     /// A duplicate of the descriptor, because an event loop closes what it is given: the eventfd itself must outlive
     /// that. Throws system_error.

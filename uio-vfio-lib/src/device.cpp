@@ -13,6 +13,7 @@
 #include "event_state.hpp"
 #include "guarded.hpp"
 #include "interrupt_state.hpp"
+#include "mutation.hpp"
 #include "obstacles.hpp"
 
 namespace uiovfio {
@@ -105,14 +106,18 @@ std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, const st
     const ConfigSpace config{backend};
     // Without memory space, an access to a mapped BAR is a SIGBUS; without bus mastering, the device is mute.
     const unsigned kept = needs_bus_master(*backend) ? config.command() & ~config::kCommandBusMaster : config.command();
-    const unsigned enable =
-        config::kCommandMemory | (bus_master && needs_bus_master(*backend) ? config::kCommandBusMaster : 0U);
+    const bool masters = bus_master && needs_bus_master(*backend) && !detail::mutation::kNoBusMaster;
+    const unsigned enable = config::kCommandMemory | (masters ? config::kCommandBusMaster : 0U);
     const auto command = static_cast<std::uint16_t>(kept | enable);
     config.write16(config::kCommand, command);
 
     std::array bars{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
                     Bar{backend, 3}, Bar{backend, 4}, Bar{backend, 5}};
     auto state = std::make_shared<detail::DeviceState>(bdf, backend, config, std::move(bars));
+    backend->on_loss([interrupts = std::weak_ptr{state->interrupts}, events = std::weak_ptr{state->events}] {
+        if (const auto still = interrupts.lock()) still->lost();
+        if (const auto still = events.lock()) still->lost();
+    });
     state->public_interrupts.reset(new Interrupts{state->interrupts});
     state->public_events.reset(new DeviceEvents{state->events});
     state->public_dma.reset(new DmaSpace{state->dma});
@@ -121,9 +126,14 @@ std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, const st
 
 void Device::close() noexcept {
     if (!state_ || !state_->backend->is_open()) return;
-    // The order matters: a device that is still a bus master would run into the mappings' end.
+    // The order matters: a device that is still a bus master would run into the mappings' end. Not through ConfigSpace,
+    // which would not try where the device seems to be gone.
     std::error_code gone_already;
-    if (needs_bus_master(*state_->backend)) state_->config.set_bus_master(false, gone_already);
+    if (needs_bus_master(*state_->backend))
+        detail::guarded(gone_already, [&] {
+            const std::uint32_t command = state_->backend->config_read(config::kCommand, 2);
+            state_->backend->config_write(config::kCommand, 2, command & ~std::uint32_t{config::kCommandBusMaster});
+        });
     state_->interrupts->close();
     state_->events->close();
     state_->dma->close();
@@ -168,6 +178,8 @@ std::vector<Bar> Device::bars() const {
         if (bar.size() != 0) implemented.push_back(bar);
     return implemented;
 }
+
+bool Device::is_present() const noexcept { return is_open() && state_->backend->check_presence(); }
 
 bool Device::can_reset() const noexcept { return is_open() && state_->backend->can_reset(); }
 

@@ -14,7 +14,7 @@ DmaState::DmaState(std::shared_ptr<Backend> backend)
     : backend_{std::move(backend)}, granule_{backend_->iova_page_sizes() & (~backend_->iova_page_sizes() + 1)} {}
 
 Backend& DmaState::usable() const {
-    backend_->require_open();
+    backend_->require_present();
     backend_->require(Feature::dma);
     return *backend_;
 }

@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "guarded.hpp"
+#include "mutation.hpp"
 
 namespace uiovfio::detail {
 
@@ -248,6 +249,7 @@ void InterruptState::reset_around(const std::function<void()>& reset) {
         return set->counters.interrupt_waits(Errc::device_reset);
     }
     const auto rearm = [&] {
+        if (mutation::kNoRearmAfterReset) return;
         try {
             backend_->arm(set->mode, descriptors(*set, set->counters.size(), set->slots));
             if (set->is_masked) backend_->mask_intx();

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "mutation.hpp"
 #include "text.hpp"
 #include "uiovfio/error.hpp"
 
@@ -28,6 +29,7 @@ bool contains_whole(std::uintptr_t address, std::uint64_t size, std::uint64_t pa
 
 std::optional<Iova> allocate_around_large_pages(IovaAllocator& allocator, std::uint64_t granule,
                                                 std::span<const std::byte> memory) {
+    if (mutation::kNoSuperpageAlignment) return std::nullopt;
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     for (const std::uint64_t page : superpages_of(granule)) {
         if (!contains_whole(address, memory.size(), page)) continue;

@@ -8,13 +8,17 @@
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -46,6 +50,15 @@ class FakeKernel : public detail::System {
 
     /// Makes the `skip`th next call of that name (an ioctl's, or "open container") fail.
     void fail(const std::string& call, int error, unsigned skip = 0) { failures_[call] = {error, skip}; }
+
+    /// Out of its slot: configuration space reads all ones. What becomes of its BARs is another matter.
+    bool is_removed = false;
+    /// As memory space disabled or D3hot: a mapped BAR faults, whatever the command register says.
+    void set_answers(bool answers) noexcept {
+        does_answer_ = answers;
+        const std::lock_guard lock{bar_files_mutex_};
+        answer_as_enabled();
+    }
 
     /// What the device does when it raises a vector: nothing unless it is connected. `index` may be ERR and REQ, too.
     void raise(unsigned index, unsigned vector = 0) const {
@@ -150,7 +163,10 @@ class FakeKernel : public detail::System {
         const auto region = static_cast<unsigned>(offset / kRegionStride);
         const std::uint64_t at = offset % kRegionStride;
         if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
-            std::memcpy(buffer, &config[at], length);
+            if (is_removed)
+                std::memset(buffer, 0xff, length);
+            else
+                std::memcpy(buffer, &config[at], length);
         } else {
             log.push_back("pread BAR" + std::to_string(region) + "+" + std::to_string(at));
             std::memset(buffer, 0x42, length);
@@ -162,9 +178,11 @@ class FakeKernel : public detail::System {
         if (const int code = failure("pwrite")) return error(code);
         if (descriptor < kDevice) return error(EBADF);
         const auto region = static_cast<unsigned>(offset / kRegionStride);
-        if (region == VFIO_PCI_CONFIG_REGION_INDEX)
+        if (region == VFIO_PCI_CONFIG_REGION_INDEX) {
+            const std::lock_guard lock{bar_files_mutex_};
             std::memcpy(&config[offset % kRegionStride], buffer, length);
-        else
+            answer_as_enabled();
+        } else
             log.push_back("pwrite BAR" + std::to_string(region));
         return static_cast<ssize_t>(length);
     }
@@ -179,10 +197,11 @@ class FakeKernel : public detail::System {
                 return MAP_FAILED;
             }
             ++mapped_;
-            return ::mmap(address, length, protection, (flags & ~MAP_SHARED) | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            const auto bar = static_cast<unsigned>(offset / kRegionStride);
+            return map_unseen(address, length, protection, flags, bar_file(bar), offset % kRegionStride);
         }
         if (descriptor >= 0 || (flags & MAP_FIXED) != 0) mapped_ = 0;  // covers what was mapped
-        return ::mmap(address, length, protection, flags, descriptor, static_cast<off_t>(offset));
+        return map_unseen(address, length, protection, flags, descriptor, offset);
     }
 
     int munmap(void* address, std::size_t length) noexcept override { return ::munmap(address, length); }
@@ -197,7 +216,40 @@ class FakeKernel : public detail::System {
     bool was_freed_before_unmapped = false;     ///< memory that was still mapped for the device
     std::uint32_t last_map_flags = 0;
 
+    ~FakeKernel() override {
+        for (const int file : bar_files_)
+            if (file >= 0) ::close(file);
+    }
+
   protected:
+    // The system call itself. ThreadSanitizer takes an mmap() for a store to all of the memory, and so for a race with
+    // every access to a BAR that is put back while others use it.
+    static void* map_unseen(void* address, std::size_t length, int protection, int flags, int descriptor,
+                            std::uint64_t offset) noexcept {
+        return reinterpret_cast<void*>(::syscall(SYS_mmap, address, length, protection, flags, descriptor, offset));
+    }
+
+    // A BAR is a file in memory, which ends before its first byte while the device does not answer: so it faults as a
+    // BAR does.
+    int bar_file(unsigned bar) noexcept {
+        const std::lock_guard lock{bar_files_mutex_};
+        int& file = bar_files_[bar];
+        if (file < 0) file = ::memfd_create("fake-bar", MFD_CLOEXEC);
+        answer_as_enabled();
+        return file;
+    }
+
+    void answer_as_enabled() noexcept {
+        const bool answers = does_answer_ && !is_removed && (config[4] & 2) != 0;
+        for (const int file : bar_files_)
+            if (file >= 0 && ::ftruncate(file, answers ? kBarFileBytes : 0) != 0) std::abort();
+    }
+
+    static constexpr off_t kBarFileBytes = 0x100000;
+    std::array<int, 6> bar_files_{-1, -1, -1, -1, -1, -1};
+    std::atomic<bool> does_answer_{true};
+    std::mutex bar_files_mutex_;
+
     static constexpr int kContainer = 100000;
     static constexpr int kGroup = 100001;
     static constexpr int kDevice = 100002;  // and from there on: all devices look alike

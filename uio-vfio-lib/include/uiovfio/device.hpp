@@ -94,6 +94,12 @@ class Device {
     /// Those that the device implements, in order.
     [[nodiscard]] std::vector<Bar> bars() const;
 
+    /// Whether the device is in its slot: asks configuration space, as a register of a BAR may hold all ones, and one
+    /// of a device that is gone need not. False also when closed. Once this was false, waits in progress end with
+    /// device_gone, every function of the device throws it, and BARs read all ones, until the device answers again.
+    /// Nobody asks by himself, except where an access fails or reads all ones (Bar::read).
+    [[nodiscard]] bool is_present() const noexcept;
+
     /// Whether reset() can work: function-level reset, or another that touches no other device.
     [[nodiscard]] bool can_reset() const noexcept;
     /// Resets the function. Afterwards memory space and bus mastering are as before and interrupts are armed again, in

@@ -4,6 +4,7 @@
 /// \file
 /// A way to follow one interrupt vector or device event from an event loop of one's own.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <system_error>
@@ -38,6 +39,15 @@ class Subscription {
     /// Whether a wait may begin: interrupts_not_enabled, device_gone or closed when none of its interrupts could ever
     /// come.
     [[nodiscard]] std::error_code status() const noexcept;
+
+    /// Takes what was counted, for a wait that began at `generation`; 0 when there is nothing, or with `ec` as
+    /// resolve(). Never blocks.
+    std::uint64_t try_take(std::uint64_t generation, std::error_code& ec) const noexcept;
+    /// Why a wait that began at `generation` is over, if it is. No system call.
+    [[nodiscard]] std::error_code interruption(std::uint64_t generation) const noexcept;
+    /// The blocking wait, begun at `generation`. A negative timeout is for ever. Gives 0 with `ec` as resolve(), or
+    /// with timed_out or system_error.
+    std::uint64_t wait(std::chrono::nanoseconds timeout, std::uint64_t generation, std::error_code& ec) const noexcept;
 
   private:
     friend class Interrupts;

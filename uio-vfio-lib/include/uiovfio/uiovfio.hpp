@@ -13,6 +13,8 @@
 #include "uiovfio/device_events.hpp"
 #include "uiovfio/dma.hpp"
 #include "uiovfio/error.hpp"
+#include "uiovfio/fault_guard.hpp"
+#include "uiovfio/hybrid.hpp"
 #include "uiovfio/interrupts.hpp"
 #include "uiovfio/iova.hpp"
 #include "uiovfio/mmio.hpp"

@@ -18,6 +18,8 @@
 
 namespace uiovfio {
 
+class FaultGuard;
+
 namespace detail {
 class Backend;
 /// An access through the backend. A load that cannot be served gives all ones and a store is dropped, which is what a
@@ -104,6 +106,7 @@ class Window {
     explicit operator bool() const noexcept { return backend_ != nullptr; }
 
   private:
+    friend class FaultGuard;
     [[gnu::always_inline]] static constexpr bool fits(std::size_t offset, std::size_t width,
                                                       std::size_t size) noexcept {
         return offset < size && size - offset >= width;

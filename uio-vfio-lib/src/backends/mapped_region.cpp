@@ -7,18 +7,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
-#include "backends/file.hpp"
 #include "text.hpp"
 #include "uiovfio/mmio.hpp"
 
 namespace uiovfio::detail {
 
 namespace {
-
-constexpr std::size_t kAllOnesBytes = std::size_t{2} << 20;
 
 std::uint64_t rounded_to_pages(std::uint64_t length) noexcept {
     const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -28,6 +24,7 @@ std::uint64_t rounded_to_pages(std::uint64_t length) noexcept {
 }  // namespace
 
 MappedRegion::~MappedRegion() {
+    range_ = {};
     if (base_ != nullptr) system_.munmap(base_, length_);
 }
 
@@ -46,64 +43,96 @@ bool MappedRegion::is_mappable(std::uint64_t offset, std::uint64_t length) const
 
 std::byte* MappedRegion::map(int descriptor, std::uint64_t file_offset) {
     const std::lock_guard lock{mutex_};
-    if (base_ == nullptr) map_whole(descriptor, file_offset);
+    if (base_ != nullptr) return base_;
+    descriptor_ = descriptor;
+    file_offset_ = file_offset;
+    map_whole();
     return base_;
 }
 
-void MappedRegion::map_whole(int descriptor, std::uint64_t file_offset) {
+void MappedRegion::map_whole() {
     const std::uint64_t length = rounded_to_pages(size_);
     void* base = system_.mmap(nullptr, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         throw Error{Errc::system_error, object_, fmt::format("no addresses for {}", bytes_text(length)), errno};
-    for (const Area& area : mappable_) {
-        void* wanted = static_cast<std::byte*>(base) + area.offset;
-        void* at = system_.mmap(wanted, rounded_to_pages(area.length), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                                descriptor, file_offset + area.offset);
-        if (at == MAP_FAILED) {
-            const int error = errno;
-            system_.munmap(base, length);
+    try {
+        if (const Area* refused = map_areas(static_cast<std::byte*>(base)); refused != nullptr)
             throw Error{Errc::not_mappable, object_,
-                        fmt::format("the kernel does not map {:#x} bytes at {:#x}", area.length, area.offset), error};
-        }
+                        fmt::format("the kernel does not map {:#x} bytes at {:#x}", refused->length, refused->offset),
+                        errno};
+        range_ = FaultRange{base, length, this};
+    } catch (...) {
+        system_.munmap(base, length);
+        throw;
     }
-    // A child of fork() must not come between a device and the process that drives it.
-    ::madvise(base, length, MADV_DONTFORK);
     base_ = static_cast<std::byte*>(base);
     length_ = length;
 }
 
-void MappedRegion::cover_with_all_ones() noexcept {
+const Area* MappedRegion::map_areas(std::byte* base) noexcept {
+    for (const Area& area : mappable_) {
+        const std::uint64_t length = rounded_to_pages(area.length);
+        void* at = system_.mmap(base + area.offset, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor_,
+                                file_offset_ + area.offset);
+        if (at == MAP_FAILED) return &area;
+        // A child of fork() must not come between a device and the process that drives it.
+        ::madvise(at, length, MADV_DONTFORK);
+    }
+    return nullptr;
+}
+
+void MappedRegion::lose() noexcept {
     const std::lock_guard lock{mutex_};
-    cover();
+    is_lost_ = true;
+    if (base_ != nullptr) cover_locked();
+}
+
+bool MappedRegion::found_again() noexcept {
+    {
+        const std::lock_guard lock{mutex_};
+        is_lost_ = false;
+    }
+    return uncover();
 }
 
 void MappedRegion::cover_in_child() noexcept {
     // Held by a thread that the child does not have: it was about to map, and nobody has the address yet.
     const std::unique_lock lock{mutex_, std::try_to_lock};
-    if (lock) cover();
+    is_closed_ = true;
+    if (lock && base_ != nullptr) cover_locked();
 }
 
-void MappedRegion::cover() noexcept {
-    if (base_ == nullptr) return;
-    const File ones{system_, ::memfd_create("uiovfio-gone", MFD_CLOEXEC)};
-    const std::size_t chunk = std::min(length_, kAllOnesBytes);
-    bool usable = ones.get() >= 0 && ::ftruncate(ones.get(), static_cast<off_t>(chunk)) == 0;
-    if (usable) {
-        void* fill = ::mmap(nullptr, chunk, PROT_READ | PROT_WRITE, MAP_SHARED, ones.get(), 0);
-        usable = fill != MAP_FAILED;
-        if (usable) {
-            std::memset(fill, 0xff, chunk);
-            ::munmap(fill, chunk);
-        }
-    }
-    for (std::size_t offset = 0; offset < length_; offset += chunk) {
+void MappedRegion::close() noexcept {
+    const std::lock_guard lock{mutex_};
+    is_closed_ = true;
+    if (base_ != nullptr) cover_locked();
+}
+
+void MappedRegion::cover_locked() noexcept {
+    range_.set_covered(true);
+    for (std::size_t offset = 0; offset < length_; offset += AllOnes::kChunk) {
         void* at = base_ + offset;
-        const std::size_t length = std::min(chunk, length_ - offset);
-        if (usable &&
-            system_.mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones.get(), 0) != MAP_FAILED)
-            continue;
-        system_.mmap(at, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+        const std::size_t length = std::min(AllOnes::kChunk, length_ - offset);
+        if (system_.mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, range_.ones(), 0) == MAP_FAILED)
+            system_.mmap(at, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     }
+}
+
+bool MappedRegion::uncover() noexcept {
+    const std::lock_guard lock{mutex_};
+    if (base_ == nullptr || !range_.is_covered()) return true;
+    if (is_closed_ || is_lost_) return false;
+    // Elsewhere first: where the kernel refuses, it leaves a hole.
+    constexpr std::size_t kProbe = 1;
+    void* probe =
+        system_.mmap(nullptr, kProbe, PROT_READ, MAP_SHARED, descriptor_, file_offset_ + mappable_.front().offset);
+    if (probe == MAP_FAILED) return false;
+    system_.munmap(probe, kProbe);
+    // Before the device is put back: a fault that comes in between says that it is covered again.
+    range_.set_covered(false);
+    if (map_areas(base_) == nullptr) return true;
+    cover_locked();  // what the kernel refuses to map leaves a hole
+    return false;
 }
 
 std::uint64_t load_width(const volatile void* at, unsigned width) noexcept {

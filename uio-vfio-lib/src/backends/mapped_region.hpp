@@ -4,6 +4,7 @@
 /// \file
 /// A BAR as it lies in the process: what the backends that map a file of the kernel's share.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "fault_range.hpp"
 #include "system.hpp"
 
 namespace uiovfio::detail {
@@ -37,22 +39,44 @@ class MappedRegion {
     [[nodiscard]] std::byte* map(int descriptor, std::uint64_t file_offset);
 
     /// Puts memory that reads all ones where the device was, so that a window that is still in use sees what a device
-    /// that is gone looks like. Stores go to pages that nobody else sees.
-    void cover_with_all_ones() noexcept;
+    /// that is gone looks like. Stores go to pages that nobody else sees. A fault does the same for what it concerns.
+    void lose() noexcept;
+    /// The same for good: the file is about to be closed.
+    void close() noexcept;
     /// The same in a forked child, which did not get the mapping.
     void cover_in_child() noexcept;
+    /// Puts the device back where a fault has covered it. False when it cannot be: the region is closed or lost, or the
+    /// kernel refuses.
+    bool uncover() noexcept;
+    /// Ends lose(), and uncovers.
+    bool found_again() noexcept;
+
+    /// What a guard compares: how often an access could not be served, and whether what is read may be ones.
+    [[nodiscard]] std::uint64_t faults() const noexcept { return range_ ? range_.faults() : 0; }
+    [[nodiscard]] bool is_covered() const noexcept { return range_ && range_.is_covered(); }
+    [[nodiscard]] bool has_faulted_since(std::uint64_t faults) const noexcept {
+        return this->faults() != faults || is_covered();
+    }
+    [[nodiscard]] bool is_closed() const noexcept { return is_closed_.load(); }
 
   private:
-    void map_whole(int descriptor, std::uint64_t file_offset);
-    void cover() noexcept;
+    void map_whole();
+    /// Null, or the first that the kernel refuses.
+    const Area* map_areas(std::byte* base) noexcept;
+    void cover_locked() noexcept;
 
     System& system_;
     std::string object_;
     std::uint64_t size_ = 0;
     std::vector<Area> mappable_;
-    std::mutex mutex_;  // guards what follows
+    std::mutex mutex_;  // guards what follows, and what is mapped
+    int descriptor_ = -1;
+    std::uint64_t file_offset_ = 0;
     std::byte* base_ = nullptr;
     std::size_t length_ = 0;
+    bool is_lost_ = false;
+    FaultRange range_;  // set before map() gives the address, and never again
+    std::atomic<bool> is_closed_{false};
 };
 
 /// One load or store of `width` bytes (1, 2, 4 or 8) at a mapped address.

@@ -199,7 +199,10 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
 
     [[nodiscard]] std::uint64_t region_read(unsigned bar, std::uint64_t offset, unsigned width) override {
         const std::lock_guard lock{mutex_};
-        if (!answers()) return ~std::uint64_t{0} >> (64 - 8 * width);
+        if (!answers()) {
+            count_unanswered();
+            return ~std::uint64_t{0} >> (64 - 8 * width);
+        }
         switch (bar) {
             case PCIENIC_BAR_REGISTERS:
                 return pcienic_core_read(&core_, offset, width);
@@ -212,7 +215,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
 
     void region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) override {
         const std::lock_guard lock{mutex_};
-        if (!answers()) return;
+        if (!answers()) return count_unanswered();
         switch (bar) {
             case PCIENIC_BAR_REGISTERS:
                 pcienic_core_write(&core_, offset, value, width);

@@ -58,7 +58,7 @@ SysfsDevice::SysfsDevice(const Bdf& bdf, const OpenOptions& options, System& sys
 
 void SysfsDevice::close_files() noexcept {
     for (SysfsBar& bar : bars_) {
-        bar.region.cover_with_all_ones();
+        bar.region.close();
         bar.file.close();
     }
     config_.close();
@@ -71,6 +71,15 @@ void SysfsDevice::give_up_to_parent() noexcept {
         bar.file.close();
     }
     config_.close();
+}
+
+void SysfsDevice::presence_changed(bool is_present) noexcept {
+    for (SysfsBar& bar : bars_) {
+        if (is_present)
+            bar.region.found_again();
+        else
+            bar.region.lose();
+    }
 }
 
 File SysfsDevice::open_file(const std::filesystem::path& path) {

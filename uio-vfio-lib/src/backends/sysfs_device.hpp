@@ -35,6 +35,7 @@ class SysfsDevice : public Backend {
     /// Throws device_busy, permission_denied, device_gone, system_error.
     SysfsDevice(const Bdf& bdf, const OpenOptions& options, System& system, PciFunction function);
 
+    void presence_changed(bool is_present) noexcept override;
     /// The first part of do_close(): mappings and files.
     void close_files() noexcept;
     void give_up_to_parent() noexcept override;

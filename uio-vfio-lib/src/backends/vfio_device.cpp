@@ -48,7 +48,7 @@ VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file)
 }
 
 void VfioDevice::close_device() noexcept {
-    for (MappedRegion& mapping : mappings_) mapping.cover_with_all_ones();
+    for (MappedRegion& mapping : mappings_) mapping.close();
     device_.close();
 }
 
@@ -56,6 +56,15 @@ void VfioDevice::give_up_to_parent() noexcept {
     Backend::give_up_to_parent();
     for (MappedRegion& mapping : mappings_) mapping.cover_in_child();
     device_.close();
+}
+
+void VfioDevice::presence_changed(bool is_present) noexcept {
+    for (MappedRegion& mapping : mappings_) {
+        if (is_present)
+            mapping.found_again();
+        else
+            mapping.lose();
+    }
 }
 
 std::uint16_t VfioDevice::config_size() const noexcept {
@@ -68,6 +77,8 @@ std::uint32_t VfioDevice::config_read(std::uint16_t offset, unsigned width) {
 
 void VfioDevice::config_write(std::uint16_t offset, unsigned width, std::uint32_t value) {
     write_file(VFIO_PCI_CONFIG_REGION_INDEX, offset, width, value);
+    // Perhaps this is what enabled memory space, or woke the device.
+    for (MappedRegion& mapping : mappings_) mapping.uncover();
 }
 
 volatile void* VfioDevice::map(unsigned bar, std::uint64_t offset, std::uint64_t /*length*/) {
@@ -77,12 +88,21 @@ volatile void* VfioDevice::map(unsigned bar, std::uint64_t offset, std::uint64_t
 // Through the mapping where there is one: the kernel's file splits 8-byte accesses, on most versions.
 std::uint64_t VfioDevice::region_read(unsigned bar, std::uint64_t offset, unsigned width) {
     if (!is_mappable(bar, offset, width)) return read_file(bar, offset, width);
-    return load_width(map(bar, offset, width), width);
+    const volatile void* at = map(bar, offset, width);
+    const std::uint64_t faults = mappings_[bar].faults();
+    mappings_[bar].uncover();
+    const std::uint64_t value = load_width(at, width);
+    if (mappings_[bar].has_faulted_since(faults)) throw_access(bar, offset, 0, "read");
+    return value;
 }
 
 void VfioDevice::region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) {
     if (!is_mappable(bar, offset, width)) return write_file(bar, offset, width, value);
-    store_width(map(bar, offset, width), width, value);
+    volatile void* at = map(bar, offset, width);
+    const std::uint64_t faults = mappings_[bar].faults();
+    mappings_[bar].uncover();
+    store_width(at, width, value);
+    if (mappings_[bar].has_faulted_since(faults)) throw_access(bar, offset, 0, "write");
 }
 
 unsigned VfioDevice::interrupt_capacity(InterruptMode mode) { return interrupts_[index_of(mode)].count; }

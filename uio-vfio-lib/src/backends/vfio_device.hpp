@@ -52,6 +52,7 @@ class VfioDevice : public Backend {
     void reset() override;
 
   protected:
+    void presence_changed(bool is_present) noexcept override;
     /// Takes the open device file, and asks it everything. Throws unsupported, device_gone, system_error.
     VfioDevice(const Bdf& bdf, System& system, File device);
 

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "file_descriptor.hpp"
+
+namespace uiovfio::detail {
+
+/// Memory that reads all ones, to be put where a device was: what a bus gives for an access that nobody answers. Stores
+/// go to a copy that nobody else sees. One file for the whole process, for as long as somebody needs it.
+class AllOnes {
+  public:
+    /// A cover reaches no further than this from the last multiple of it.
+    static constexpr std::size_t kChunk = std::size_t{2} << 20;
+
+    /// Enough of it for regions of `length` bytes. Throws system_error.
+    static std::shared_ptr<AllOnes> for_regions_of(std::size_t length);
+
+    /// For mmap(), private, from offset 0, up to the length asked for, and kChunk.
+    [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
+
+  private:
+    void grow(std::size_t length);
+
+    FileDescriptor file_;
+    std::size_t length_ = 0;
+};
+
+}  // namespace uiovfio::detail
