@@ -232,6 +232,38 @@ TEST(VfioDma, GivesHugePagesWhereTheKernelHasThem) {
     EXPECT_EQ(device.dma().allocate(64 << 20).page_size(), kPage);
 }
 
+// The kernel answers an access to such a device with SIGBUS.
+TEST(VfioLoss, MemorySpaceThatIsOffIsAnError) {
+    const auto device = open_device();
+    const auto registers = device.bar(0).map();
+    const auto& config = device.config();
+    const std::uint16_t command = config.command();
+    config.write16(config::kCommand, command & ~config::kCommandMemory);
+    EXPECT_EQ(mmio_guard(registers, [&] { EXPECT_EQ(registers.load<std::uint32_t>(regs::Id::kOffset), ~0U); }),
+              Errc::device_gone);
+    registers.store<std::uint32_t>(regs::Scratch::kOffset, 1);
+    EXPECT_TRUE(device.is_present());
+    config.write16(config::kCommand, command);
+    EXPECT_FALSE(mmio_guard(registers, [&] { EXPECT_EQ(regs::Id::read(registers).raw(), 0x6e696370u); }));
+}
+
+TEST(VfioLoss, ADeviceAsleepIsAnError) {
+    const auto device = open_device();
+    const auto registers = device.bar(0).map();
+    const auto& config = device.config();
+    const auto power = config.find(capability::kPowerManagement);
+    ASSERT_TRUE(power);
+    const auto control = static_cast<std::uint16_t>(power->offset + 4);  // PMCSR (PCI Power Management 1.2, 3.2.4)
+    constexpr std::uint16_t kD3hot = 3;
+    const std::uint16_t awake = config.read16(control);
+    config.write16(control, awake | kD3hot);
+    EXPECT_EQ(mmio_guard(registers, [&] { (void)registers.load<std::uint32_t>(regs::Id::kOffset); }),
+              Errc::device_gone);
+    EXPECT_TRUE(device.is_present());
+    config.write16(control, awake);
+    EXPECT_FALSE(mmio_guard(registers, [&] { EXPECT_EQ(regs::Id::read(registers).raw(), 0x6e696370u); }));
+}
+
 TEST(VfioDevices, WorkSideBySide) {
     auto first = Device::open(device_under_test(0));
     auto second = Device::open(device_under_test(1));
