@@ -13,6 +13,9 @@ namespace {
 // The ranges may become more each time they are asked for, when a device is attached in between; not for ever.
 constexpr int kRangesAttempts = 4;
 
+// A machine has dozens; who has more than this is no kernel that we know, and gets no memory of ours for it.
+constexpr std::uint32_t kMostRanges = 65536;
+
 std::uint64_t address_of(const void* memory) noexcept { return reinterpret_cast<std::uintptr_t>(memory); }
 
 }  // namespace
@@ -49,6 +52,7 @@ Outcome<IovaRanges> ioas_iova_ranges(System& system, int iommufd, unsigned ioas)
         request.allowed_iovas = address_of(room.data());
         if (system.ioctl(iommufd, abi::kIommuIoasIovaRanges, &request) < 0) {
             if (errno != EMSGSIZE) return {.value = {}, .error = errno};
+            if (request.num_iovas > kMostRanges) break;
             room.resize(request.num_iovas);
             continue;
         }

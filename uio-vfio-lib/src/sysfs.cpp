@@ -85,24 +85,35 @@ Number hex_file(const fs::path& file) {
     return parse_number<Number>(detail::read_text(file).value_or(""), 16).value_or(Number{});
 }
 
-std::vector<PciResource> resources_of(const fs::path& directory) {
-    std::vector<PciResource> found;
-    std::istringstream lines{detail::read_text(directory / "resource").value_or("")};
+/// What a line of the file "resource" tells: three numbers, and nothing else.
+std::optional<PciResource> parse_resource(unsigned index, const std::string& line) {
+    std::istringstream words{line};
     std::string first;
     std::string last;
     std::string flags;
-    for (unsigned index = 0; index < 6 && lines >> first >> last >> flags; ++index) {
-        const auto begin = parse_number<std::uint64_t>(first, 16).value_or(0);
-        const auto end = parse_number<std::uint64_t>(last, 16).value_or(0);
-        const auto bits = parse_number<std::uint64_t>(flags, 16).value_or(0);
-        if ((bits & (kResourceIo | kResourceMemory)) == 0) continue;
-        found.push_back({.index = index,
-                         .address = begin,
-                         .size = end - begin + 1,
-                         .is_io = (bits & kResourceIo) != 0,
-                         .is_64bit = (bits & kResource64Bit) != 0,
-                         .is_prefetchable = (bits & kResourcePrefetch) != 0});
-    }
+    std::string more;
+    if (!(words >> first >> last >> flags) || words >> more) return std::nullopt;
+    const auto begin = parse_number<std::uint64_t>(first, 16);
+    const auto end = parse_number<std::uint64_t>(last, 16);
+    const auto bits = parse_number<std::uint64_t>(flags, 16);
+    if (!begin || !end || !bits || (*bits & (kResourceIo | kResourceMemory)) == 0) return std::nullopt;
+    // All of the 64-bit space has a size that no number holds.
+    if (*end < *begin || *end - *begin == ~std::uint64_t{0}) return std::nullopt;
+    return PciResource{.index = index,
+                       .address = *begin,
+                       .size = *end - *begin + 1,
+                       .is_io = (*bits & kResourceIo) != 0,
+                       .is_64bit = (*bits & kResource64Bit) != 0,
+                       .is_prefetchable = (*bits & kResourcePrefetch) != 0};
+}
+
+/// Those of the BARs: the first six lines, whatever each of them holds.
+std::vector<PciResource> resources_of(const fs::path& directory) {
+    std::vector<PciResource> found;
+    std::istringstream lines{detail::read_text(directory / "resource").value_or("")};
+    std::string line;
+    for (unsigned index = 0; index < 6 && std::getline(lines, line); ++index)
+        if (const auto resource = parse_resource(index, line)) found.push_back(*resource);
     return found;
 }
 

@@ -15,6 +15,10 @@ namespace {
 // The kernel may need more space each time it is asked, when something changes in between; not for ever.
 constexpr int kInfoAttempts = 4;
 
+// The longest answers are lists of areas or ranges, 16 bytes each, of which a machine has dozens. Who wants more than
+// this is no kernel that we know, and gets no memory of ours for it.
+constexpr std::uint32_t kLongestAnswer = std::uint32_t{1} << 20;
+
 /// Reads a structure at an offset; nothing when it does not lie within the bytes.
 template <class T>
 bool read_at(std::span<const std::byte> bytes, std::size_t offset, T& value) {
@@ -37,6 +41,7 @@ Outcome<std::vector<std::byte>> ask(System& system, int descriptor, unsigned lon
         std::uint32_t wanted = 0;
         std::memcpy(&wanted, answer.data(), sizeof wanted);
         if (wanted <= size) return {.value = std::move(answer), .error = 0};
+        if (wanted > kLongestAnswer) break;
         size = wanted;
     }
     return {.value = {}, .error = E2BIG};

@@ -224,6 +224,9 @@ TEST_F(Iommufd, AsksForTheRangesUntilAllOfThemFit) {
     EXPECT_EQ(open().dma().ranges().size(), 4u);
     kernel.ranges_grow = 100;
     EXPECT_THAT(opening_error().what(), HasSubstr("IOMMU_IOAS_IOVA_RANGES"));
+    kernel.ranges_grow = 0;
+    kernel.ranges.assign(65537, {0, 0xffff});
+    EXPECT_THAT(opening_error().what(), HasSubstr("IOMMU_IOAS_IOVA_RANGES")) << "no memory for as many as it likes";
 }
 
 TEST_F(Iommufd, SharesTheAddressSpaceOfAGroupUntilTheLastCloses) {

@@ -78,6 +78,22 @@ TEST_F(Sysfs, DescribesAFunction) {
     EXPECT_TRUE(function.resources[2].is_prefetchable);
 }
 
+TEST_F(Sysfs, LeavesOutResourcesThatMakeNoSense) {
+    tree.add_function(kDevice);
+    test::FakeTree::put(tree.device(kDevice) / "resource",
+                        "0x00000000fe800000 0x00000000fe7fffff 0x0000000000040200\n"  // ends before it begins
+                        "0x00000000fe900000 0x00000000fe900fff\n"                     // no flags
+                        "0x00000000fea00000 0x00000000fea0ffff 0x0000000000040200\n"
+                        "0x0000000000000000 0xffffffffffffffff 0x0000000000140204\n"  // of a size that no number has
+                        "fire 0x00000000feb00fff 0x0000000000040200\n"
+                        "0x00000000fec00000 0x00000000fec00fff 0x0000000000040200 0x1\n");
+    const auto function = describe(kBdf, tree.root);
+    ASSERT_EQ(function.resources.size(), 1u);
+    EXPECT_EQ(function.resources[0].index, 2u) << "a line is a BAR's, whatever the ones before it hold";
+    EXPECT_EQ(function.resources[0].address, 0xfea00000u);
+    EXPECT_EQ(function.resources[0].size, 0x10000u);
+}
+
 TEST_F(Sysfs, DescribesAFunctionThatHasLittle) {
     tree.add_function(kDevice, "0x8086", "0x1234", "0x060400");
     test::FakeTree::put(tree.device(kDevice) / "driver_override", "vfio-pci\n");

@@ -134,6 +134,38 @@ TEST_F(VfioCalls, StopAskingWhenTheAnswerNeverEndsGrowing) {
     EXPECT_EQ(get_iommu_info(kernel, 0).error, E2BIG);
 }
 
+/// Wants ever as much room, and notes what it got.
+class GreedyKernel : public test::FakeKernel {
+  public:
+    explicit GreedyKernel(std::uint32_t wanted) : wanted_{wanted} {}
+
+    using FakeKernel::ioctl;
+    int ioctl(int, unsigned long, void* argument) noexcept override {
+        std::uint32_t room = 0;
+        std::memcpy(&room, argument, sizeof room);
+        most_room = std::max(most_room, room);
+        std::memcpy(argument, &wanted_, sizeof wanted_);
+        return 0;
+    }
+
+    std::uint32_t most_room = 0;
+
+  private:
+    std::uint32_t wanted_;
+};
+
+TEST_F(VfioCalls, GiveTheAnswerRoomWithinReason) {
+    GreedyKernel modest{std::uint32_t{1} << 20};
+    EXPECT_TRUE(get_iommu_info(modest, 0));
+    EXPECT_EQ(modest.most_room, std::uint32_t{1} << 20);
+    for (const std::uint32_t wanted : {(std::uint32_t{1} << 20) + 1, std::uint32_t{1} << 28}) {
+        GreedyKernel greedy{wanted};
+        EXPECT_EQ(get_iommu_info(greedy, 0).error, E2BIG);
+        EXPECT_EQ(get_region_info(greedy, 0, 0).error, E2BIG);
+        EXPECT_LT(greedy.most_room, 100u) << "it was asked again, with room for all that";
+    }
+}
+
 TEST_F(VfioCalls, ReadSparseAreas) {
     kernel.has_sparse_registers = true;
     const auto info = get_region_info(kernel, 0, 0);
