@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "fork_guard.hpp"
+#include "trace_sink.hpp"
 #include "uiovfio/backends.hpp"
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/device.hpp"
@@ -96,6 +97,14 @@ class Backend : private ForkGuarded {
     void require(Feature feature) const;
     /// This process is a child, and the device its parent's.
     [[nodiscard]] bool is_parents() const noexcept { return parents_.load(std::memory_order_relaxed); }
+    /// Why it cannot do that, as the end of a sentence; empty where it can, or the name says it all.
+    [[nodiscard]] std::string_view reason(Feature feature) const noexcept {
+        return traits().can(feature) ? std::string_view{} : why_not(feature);
+    }
+    /// The backend that this one records the use of; null for one that reaches a device itself.
+    [[nodiscard]] virtual std::shared_ptr<Backend> inner() const noexcept { return nullptr; }
+    /// Who is to be told of what goes past the backend.
+    [[nodiscard]] const TraceSinks& trace() const noexcept { return trace_; }
     /// Ends all use of the device: interrupts, mappings, windows. Once.
     void close() noexcept {
         if (open_.exchange(false, std::memory_order_acq_rel)) do_close();
@@ -166,8 +175,10 @@ class Backend : private ForkGuarded {
     virtual void do_close() noexcept = 0;
     /// The device is gone, or there again: mappings follow.
     virtual void presence_changed(bool /*is_present*/) noexcept {}
-    /// Why it cannot do that, as the end of a sentence; empty where the name says it all.
+    /// For reason().
     [[nodiscard]] virtual std::string_view why_not(Feature /*feature*/) const noexcept { return {}; }
+    /// While the backend is made.
+    void set_trace(const TraceSinks& trace) noexcept { trace_ = trace; }
 
     /// Overridden where there is more to give up (open files, mapped BARs); calls this one first.
     void give_up_to_parent() noexcept override {
@@ -177,6 +188,7 @@ class Backend : private ForkGuarded {
 
   private:
     std::string object_;
+    TraceSinks trace_;
     std::atomic<bool> open_{true};
     std::atomic<bool> parents_{false};
     std::atomic<bool> is_gone_{false};

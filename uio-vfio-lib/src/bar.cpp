@@ -82,9 +82,12 @@ bool Bar::is_mappable(std::uint64_t offset, std::uint64_t length) const noexcept
 
 MappedWindow Bar::map(std::uint64_t offset, std::uint64_t length) const {
     length = checked_length(offset, length);
-    if (!backend_->is_mappable(index_, offset, length))
+    if (!backend_->is_mappable(index_, offset, length)) {
+        const std::string_view reason = backend_->reason(Feature::mmap);
         throw Error{Errc::not_mappable, object_of(*backend_, index_),
-                    fmt::format("{:#x} bytes at {:#x} cannot be mapped into the process", length, offset)};
+                    fmt::format("{:#x} bytes at {:#x} cannot be mapped into the process{}{}", length, offset,
+                                reason.empty() ? "" : ": ", reason)};
+    }
     return MappedWindow{backend_->map(index_, offset, length), length};
 }
 

@@ -113,7 +113,7 @@ std::uint64_t CounterSet::resolve(unsigned index, std::uint64_t raw, std::uint64
     ec.clear();
     const std::uint64_t count = count_of(raw);
     ec = interruption(generation);
-    if (!ec) return count;
+    if (!ec) return told(index, count);
     if (count != 0) add(descriptor(index), count);
     return 0;
 }
@@ -128,7 +128,14 @@ std::uint64_t CounterSet::try_take(unsigned index, std::uint64_t generation, std
     return resolve(index, take(descriptor(index)), generation, ec);
 }
 
-std::uint64_t CounterSet::try_take(unsigned index) const noexcept { return count_of(take(descriptor(index))); }
+std::uint64_t CounterSet::try_take(unsigned index) const noexcept {
+    return told(index, count_of(take(descriptor(index))));
+}
+
+std::uint64_t CounterSet::told(unsigned index, std::uint64_t count) const noexcept {
+    if (trace_ != nullptr && count != 0) trace_->taken(index, count);
+    return count;
+}
 
 // The generation comes before the look at the status: what ends the set after that also ends this wait.
 Waited CounterSet::wait(unsigned index, std::chrono::nanoseconds timeout, std::uint64_t began_at) const noexcept {

@@ -18,6 +18,7 @@
 #include <system_error>
 
 #include "file_descriptor.hpp"
+#include "trace_sink.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/subscription.hpp"
 
@@ -37,6 +38,8 @@ struct Waited {
 /// caller at a time.
 class CounterSet {
   public:
+    /// Who is told of counts that are taken; null for nobody. Before anybody uses it.
+    void set_trace(TraceSink* trace) noexcept { trace_ = trace; }
     /// Empty, with room for `capacity` counters, and in force. Only while nobody else uses it.
     void restart(unsigned capacity);
 
@@ -82,7 +85,10 @@ class CounterSet {
 
   private:
     void wake() noexcept;
+    /// The count, of which the trace has been told.
+    std::uint64_t told(unsigned index, std::uint64_t count) const noexcept;
 
+    TraceSink* trace_ = nullptr;
     unsigned capacity_ = 0;
     std::unique_ptr<FileDescriptor[]> event_fds_;
     // All in one order: who sees a counter and the old generation is seen by who counts the generation up.

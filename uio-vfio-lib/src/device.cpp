@@ -9,6 +9,7 @@
 
 #include "backend.hpp"
 #include "backend_list.hpp"
+#include "backends/traced.hpp"
 #include "dma_state.hpp"
 #include "event_state.hpp"
 #include "guarded.hpp"
@@ -93,7 +94,9 @@ Device Device::open(const Bdf& bdf, const OpenOptions& options) {
     std::string_view name = options.backend;
     if (name == "auto") name = detail::automatic_backend(describe(bdf, options.root), options.root).name;
     for (const Opener& opener : kOpeners)
-        if (opener.backend == name) return Device{make_state(bdf, opener.open(bdf, options), options.bus_master)};
+        if (opener.backend == name)
+            return Device{
+                make_state(bdf, detail::traced(bdf, opener.open(bdf, options), options.trace), options.bus_master)};
     throw Error{Errc::unknown_backend, fmt::format("\"{}\"", name)};
 }
 

@@ -26,6 +26,7 @@ std::string object_of(const detail::Backend& backend, DeviceEvent event) {
 namespace detail {
 
 EventState::EventState(std::shared_ptr<Backend> backend) : backend_{std::move(backend)} {
+    counters_.set_trace(backend_->trace().events);
     counters_.restart(kAll.size());
     counters_.prepare(kAll.size(), backend_->object() + " events");
     counters_.publish(kAll.size());

@@ -79,6 +79,8 @@ constexpr std::array kDescriptions{
     Description{Errc::forked, "forked", "the device belongs to the parent process",
                 "open the device after the fork(), in the process that is to use it"},
     Description{Errc::unknown_backend, "unknown_backend", "no such backend", detail::kUseOneOfThem},
+    Description{Errc::bad_trace, "bad_trace", "not a trace, or a damaged one",
+                "record it anew, or see whether it was copied whole"},
     Description{Errc::device_error, "device_error", "the device reported an error",
                 "see the device's description of that error"},
     Description{Errc::system_error, "system_error", "a system call failed", "see the system's own message"},

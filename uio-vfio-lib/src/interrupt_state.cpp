@@ -56,6 +56,7 @@ VectorSet& InterruptState::unused_set() {
     for (const auto& set : sets_)
         if (set.get() != in_force && set->users.load() == 0) return *set;
     sets_.push_back(std::make_unique<VectorSet>());
+    sets_.back()->counters.set_trace(backend_->trace().vectors);
     return *sets_.back();
 }
 

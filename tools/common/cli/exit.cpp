@@ -17,6 +17,7 @@ Exit exit_for(uiovfio::Errc errc) noexcept {
         case unknown_backend:
         case interrupt_capacity:
         case no_such_vector:
+        case bad_trace:
             return Exit::usage;
         case no_such_device:
         case ambiguous_device:

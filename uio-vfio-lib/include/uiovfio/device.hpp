@@ -24,6 +24,7 @@
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
 #include "uiovfio/sysfs.hpp"
+#include "uiovfio/trace_options.hpp"
 
 namespace uiovfio {
 
@@ -46,6 +47,8 @@ struct OpenOptions {
     bool share_with_driver = false;
     /// Where the kernel's trees are.
     SysfsRoot root = {};
+    /// What is recorded of the device's use: nothing, at no cost, unless it names a file. See trace.hpp.
+    TraceOptions trace = {};
 };
 
 /// A device that this process has to itself. Move-only; closes when destroyed.

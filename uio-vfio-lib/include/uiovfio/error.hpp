@@ -61,6 +61,7 @@ enum class Errc {
     closed,                  ///< the object was closed or moved from
     forked,                  ///< the device was opened before a fork(), by the parent process
     unknown_backend,         ///< no backend of that name
+    bad_trace,               ///< a file is not a trace, or a damaged one
     device_error,            ///< the device reported an error of its own
     system_error,            ///< a system call failed in a way that none of the above describes
 };

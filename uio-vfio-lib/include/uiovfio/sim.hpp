@@ -8,6 +8,7 @@
 /// IOMMU of its own (addresses that are not mapped fault), and a thread that stands for the device's bottom half.
 /// BARs cannot be mapped: Bar::map() fails with not_mappable and Window goes through the backend.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -40,6 +41,8 @@ struct SimOptions {
     bool can_reset = true;
     /// Whether open_sim sets the Bus Master bit.
     bool bus_master = true;
+    /// As OpenOptions::trace.
+    TraceOptions trace = {};
 };
 
 /// Makes a device and opens it. Throws invalid_argument.
@@ -63,6 +66,10 @@ std::uint64_t iommu_faults(const Device& device) noexcept;
 
 /// The next unmap of the device's IOMMU removes nothing, as a kernel does that knows of no such mapping.
 void fail_next_unmap(const Device& device) noexcept;
+
+/// Waits until the device has done all that it has to do, and is quiet until it is told something new. False when it
+/// was still at work after `patience`.
+bool settle(const Device& device, std::chrono::nanoseconds patience) noexcept;
 
 }  // namespace sim
 

@@ -21,4 +21,5 @@
 #include "uiovfio/register.hpp"
 #include "uiovfio/subscription.hpp"
 #include "uiovfio/sysfs.hpp"
+#include "uiovfio/trace.hpp"
 #include "uiovfio/window.hpp"

@@ -19,6 +19,7 @@
 #include "backend.hpp"
 #include "backend_list.hpp"
 #include "backends/sim_config.hpp"
+#include "backends/traced.hpp"
 #include "guarded.hpp"
 #include "iova_space.hpp"
 #include "text.hpp"
@@ -374,6 +375,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
         const std::lock_guard lock{mutex_};
         removed_ = true;
         work_ = false;
+        idle_.notify_all();
         // The kernel notices, and wants the device back.
         if (const int event_fd = event_descriptor(DeviceEvent::removal_request); event_fd >= 0) signal(event_fd);
     }
@@ -388,6 +390,11 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
         fail_next_unmap_ = true;
     }
 
+    bool settle(std::chrono::nanoseconds patience) noexcept {
+        std::unique_lock lock{mutex_};
+        return idle_.wait_for(lock, patience, [this] { return !work_ || stop_; });
+    }
+
   protected:
     void do_close() noexcept override {
         {
@@ -397,6 +404,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
             stop_ = true;
         }
         wake_.notify_all();
+        idle_.notify_all();
         if (worker_.joinable()) worker_.join();
     }
 
@@ -438,6 +446,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
             if (stop_) return;
             work_ = false;
             pcienic_core_run(&core_);
+            if (!work_) idle_.notify_all();
             lock.unlock();
             std::this_thread::yield();  // between two budgets, others have their turn
             lock.lock();
@@ -580,6 +589,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
 
     mutable std::mutex mutex_;  // guards what follows
     std::condition_variable wake_;
+    std::condition_variable idle_;
     SimConfig config_;
     std::vector<std::uint8_t> memory_;
     std::vector<std::uint8_t> table_;
@@ -648,7 +658,8 @@ Device open_sim(const SimOptions& options) {
         refuse(fmt::format("{} bytes of memory: a power of two from {} is wanted", options.memory_size, detail::kPage));
     if (options.address_width != 39 && options.address_width != 48)
         refuse(fmt::format("an address width of {} bits: IOMMUs have 39 or 48", options.address_width));
-    return DeviceFactory::make(options.bdf, std::make_shared<detail::SimBackend>(options), options.bus_master);
+    auto backend = detail::traced(options.bdf, std::make_shared<detail::SimBackend>(options), options.trace);
+    return DeviceFactory::make(options.bdf, std::move(backend), options.bus_master);
 }
 
 Device open_sim(const SimOptions& options, std::error_code& ec) noexcept {
@@ -660,7 +671,9 @@ namespace sim {
 namespace {
 
 std::shared_ptr<detail::SimBackend> simulated(const Device& device) noexcept {
-    return std::dynamic_pointer_cast<detail::SimBackend>(DeviceFactory::backend(device));
+    auto backend = DeviceFactory::backend(device);
+    while (backend && backend->inner()) backend = backend->inner();  // a traced one is no less simulated
+    return std::dynamic_pointer_cast<detail::SimBackend>(backend);
 }
 
 }  // namespace
@@ -684,6 +697,11 @@ std::uint64_t iommu_faults(const Device& device) noexcept {
 
 void fail_next_unmap(const Device& device) noexcept {
     if (const auto backend = simulated(device)) backend->fail_next_unmap();
+}
+
+bool settle(const Device& device, std::chrono::nanoseconds patience) noexcept {
+    const auto backend = simulated(device);
+    return !backend || backend->settle(patience);
 }
 
 }  // namespace sim

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "replay_memory.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace uiovfio::detail {
+
+namespace {
+
+void set_bit(std::vector<std::byte>& bits, std::size_t index) {
+    bits[index / 8] |= static_cast<std::byte>(1U << (index % 8));
+}
+
+}  // namespace
+
+ReplayMemory::~ReplayMemory() {
+    for (const auto& [iova, mapping] : mappings_) ::munmap(mapping.memory.data(), mapping.memory.size());
+}
+
+std::span<std::byte> ReplayMemory::add(Iova iova, std::uint64_t length, bool is_known) {
+    if (length > limit_ - used_) return {};
+    void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return {};
+    const std::span memory{static_cast<std::byte*>(at), static_cast<std::size_t>(length)};
+    try {
+        const std::size_t known = is_known ? memory.size() : 0;
+        if (!mappings_.try_emplace(iova, Mapping{memory, std::vector<std::byte>(known)}).second) {
+            ::munmap(at, length);
+            return {};
+        }
+    } catch (...) {
+        ::munmap(at, length);
+        throw;
+    }
+    used_ += length;
+    return memory;
+}
+
+void ReplayMemory::remove(Iova iova) noexcept {
+    const auto found = mappings_.find(iova);
+    if (found == mappings_.end()) return;
+    const auto memory = found->second.memory;
+    mappings_.erase(found);
+    used_ -= memory.size();
+    ::munmap(memory.data(), memory.size());
+}
+
+std::uint64_t ReplayMemory::length(Iova iova) const noexcept {
+    const auto found = mappings_.find(iova);
+    return found == mappings_.end() ? 0 : found->second.memory.size();
+}
+
+std::vector<Iova> ReplayMemory::mappings() const {
+    std::vector<Iova> all;
+    for (const auto& [iova, mapping] : mappings_) all.push_back(iova);
+    return all;
+}
+
+ReplayMemory::Mapping* ReplayMemory::find(Iova iova, std::uint64_t length, std::uint64_t& offset) noexcept {
+    auto found = mappings_.upper_bound(iova);
+    if (found == mappings_.begin()) return nullptr;
+    --found;
+    Mapping& mapping = found->second;
+    offset = iova - found->first;
+    if (offset >= mapping.expected.size() || mapping.expected.size() - offset < length) return nullptr;
+    return &mapping;
+}
+
+ReplayMemory::Outcome ReplayMemory::apply(const TraceRecord& record, const std::function<bool(Iova)>& is_superseded) {
+    Outcome outcome;
+    std::uint64_t offset = 0;
+    Mapping* mapping = find(record.iova, record.length, offset);
+    if (mapping == nullptr) {
+        outcome.is_mapped = false;
+        return outcome;
+    }
+    outcome.device_bits.resize(record.changed_bits.size());
+    for (std::size_t i = 0; i < record.bytes.size(); ++i) {
+        if (!record.is_changed(i)) continue;
+        const std::byte value = record.bytes[i];
+        std::byte& now = mapping->memory[offset + i];
+        const std::byte before = std::exchange(mapping->expected[offset + i], value);
+        const bool device_wrote = now != before;
+        if (record.writer == MemoryWriter::driver) {
+            now = value;
+        } else if (now == value) {
+            if (device_wrote) {
+                ++outcome.device;
+                set_bit(outcome.device_bits, i);
+            }
+        } else if (record.writer == MemoryWriter::probably_driver ||
+                   (record.writer == MemoryWriter::probably_device && !device_wrote)) {
+            ++outcome.assumed;
+            now = value;
+        } else if (device_wrote && is_superseded(record.iova + i)) {
+            set_bit(outcome.device_bits, i);
+        } else {
+            if (!outcome.difference) outcome.difference = {record.iova + i, value, now};
+            now = value;  // so that one difference does not bring others
+        }
+    }
+    return outcome;
+}
+
+std::optional<ReplayMemory::Difference> ReplayMemory::unexpected(Iova iova) const {
+    const Mapping& mapping = mappings_.at(iova);
+    const auto [expected, got] = std::ranges::mismatch(mapping.expected, mapping.memory);
+    if (expected == mapping.expected.end()) return std::nullopt;
+    return Difference{iova + static_cast<std::uint64_t>(expected - mapping.expected.begin()), *expected, *got};
+}
+
+}  // namespace uiovfio::detail

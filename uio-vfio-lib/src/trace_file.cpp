@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "trace_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "text.hpp"
+
+namespace uiovfio::detail {
+
+namespace {
+
+// Holds the largest record, so that one flush always makes room.
+constexpr std::size_t kBuffer = std::size_t{64} << 10;
+static_assert(sizeof(trace::RecordHead) + trace::padded(trace::kMostPayload) <= kBuffer);
+
+constexpr std::uint64_t kMark = sizeof(trace::RecordHead);
+
+}  // namespace
+
+TraceFile::TraceFile(const TraceOptions& options, const TraceHeader& header)
+    : limit_{options.file_limit}, buffer_(kBuffer) {
+    const std::string object = options.file.string();
+    const std::vector<std::byte> head = trace::encode_header(header);
+    if (limit_ < head.size() + kMark)
+        throw Error{Errc::invalid_argument, object,
+                    fmt::format("a limit of {} has no room for a trace", bytes_text(limit_)), 0,
+                    fmt::format("allow at least {} bytes", head.size() + kMark)};
+    file_ = FileDescriptor{::open(options.file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600)};
+    if (!file_)
+        throw Error{Errc::system_error, object, "the trace cannot be written", errno, "check the path and the rights"};
+    put(head);
+    if (!flush())
+        throw Error{Errc::system_error, object, "the trace cannot be written", status_.system_errno,
+                    "see whether its file system has room"};
+}
+
+void TraceFile::append(trace::RecordHead head, std::span<const std::byte> payload,
+                       std::span<const std::byte> more) noexcept {
+    head.payload_bytes = static_cast<std::uint32_t>(payload.size() + more.size());
+    const std::size_t filled_up = trace::padded(head.payload_bytes);
+    const std::uint64_t needed = sizeof head + filled_up;
+    // The last record has the mark's room: nothing can follow it.
+    const std::uint64_t kept_free = head.kind == TraceKind::close ? 0 : kMark;
+    if (is_recording_ && limit_ - status_.bytes < needed + kept_free) stop(head.at);
+    if (is_recording_ && kBuffer - buffered_ < needed && !flush()) is_recording_ = false;
+    if (!is_recording_) {
+        ++status_.missing;
+        return;
+    }
+    put(trace::bytes_of(head));
+    put(payload);
+    put(more);
+    constexpr std::array<std::byte, trace::kAlignment> kZeros{};
+    put(std::span{kZeros}.first(filled_up - head.payload_bytes));
+    ++status_.records;
+}
+
+void TraceFile::put(std::span<const std::byte> bytes) noexcept {
+    std::ranges::copy(bytes, buffer_.begin() + static_cast<std::ptrdiff_t>(buffered_));
+    buffered_ += bytes.size();
+    status_.bytes += bytes.size();
+}
+
+void TraceFile::stop(std::uint64_t at) noexcept {
+    is_recording_ = false;
+    if (kBuffer - buffered_ < kMark && !flush()) return;
+    mark_at_ = status_.bytes;
+    put(trace::bytes_of(trace::RecordHead{.kind = TraceKind::stopped, .at = at}));
+    flush();
+}
+
+bool TraceFile::flush() noexcept {
+    std::span<const std::byte> rest{buffer_.data(), buffered_};
+    while (!rest.empty()) {
+        const auto written = ::write(file_.get(), rest.data(), rest.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) {
+            status_.system_errno = written < 0 ? errno : EIO;
+            return false;
+        }
+        rest = rest.subspan(static_cast<std::size_t>(written));
+    }
+    buffered_ = 0;
+    return true;
+}
+
+void TraceFile::finish() noexcept {
+    if (!file_) return;
+    if (is_recording_) flush();
+    is_recording_ = false;
+    if (mark_at_ != 0) {
+        // Best effort: the mark itself is there, and says enough.
+        const std::uint64_t missing = status_.missing;
+        [[maybe_unused]] const auto written = ::pwrite(
+            file_.get(), &missing, sizeof missing, static_cast<off_t>(mark_at_ + offsetof(trace::RecordHead, value)));
+    }
+    file_.reset();
+}
+
+}  // namespace uiovfio::detail
