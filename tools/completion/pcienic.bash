@@ -68,8 +68,10 @@ _pcienic_value() {
         --via) _pcienic_offer device vfio both ;;
         --bar) _pcienic_offer 0 1 2 3 4 5 ;;
         --direction) _pcienic_offer host-to-device device-to-host host-to-host host device ;;
-        --in | --out | --bin | -F) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+        --format) _pcienic_offer jsonl chrome ;;
+        --in | --out | --bin | --trace | --resolve | -F) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         --timeout | --interval | --count | --size | --offset | --pattern | --vector | --vectors) ;;
+        --trace-limit | --trace-memory) ;;
         *) return 1 ;;
     esac
 }
@@ -106,6 +108,13 @@ _pcienic_ctl() {
         regs | read | write | set | clear | toggle | dump | wait | watch) _pcienic_registers "${words[0]}" ;;
         bind) _pcienic_offer $(_pcienic_drivers) ;;
         dma) _pcienic_offer copy fill verify ;;
+        trace)
+            if [[ ${words[-1]} == trace ]]; then
+                _pcienic_offer show export replay
+            else
+                mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+            fi
+            ;;
         run | diff) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     esac
 }

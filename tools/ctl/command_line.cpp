@@ -67,11 +67,13 @@ class Parser {
             ->type_name("N");
         app_.add_flag("-n,--dry-run", options.dry_run, "Say what would be done, and touch no device");
         app_.add_flag("-v,--verbose", options.verbose, "Tell of each access on stderr");
+        add_trace_options(app_, options.trace);
         add_register_operations(app_, chosen_);
         add_observe_operations(app_, chosen_);
         add_device_operations(app_, chosen_);
         add_dma_operation(app_, chosen_);
         add_run_operation(app_, chosen_);
+        add_trace_operation(app_, chosen_);
         // Commands copy the footer when they are added; the notes are for the tool's own help only.
         app_.footer(fmt::format("{}\n\n{}", kNotes, app_.get_footer()));
     }
@@ -192,9 +194,11 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
     try {
         const Exit code = execute(session, operations);
         session.flush();
+        session.finish();
         return code;
     } catch (...) {
         session.flush();  // what was read before the failure is still worth having
+        session.finish();
         throw;
     }
 }

@@ -41,5 +41,8 @@ void add_observe_operations(CLI::App& app, Chosen& chosen);
 void add_device_operations(CLI::App& app, Chosen& chosen);
 void add_dma_operation(CLI::App& app, Chosen& chosen);
 void add_run_operation(CLI::App& app, Chosen& chosen);
+void add_trace_operation(CLI::App& app, Chosen& chosen);
+/// The global options --trace, --trace-limit and --trace-memory.
+void add_trace_options(CLI::App& app, uiovfio::TraceOptions& options);
 
 }  // namespace pcienic::ctl

@@ -6,10 +6,12 @@
 
 #include <istream>
 #include <ostream>
+#include <system_error>
 
 #include "cli/exit.hpp"
 #include "cli/tool.hpp"
 #include "uiovfio/sim.hpp"
+#include "uiovfio/trace.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -116,11 +118,12 @@ Scope Session::scope(bool force) {
 uiovfio::Device& Session::device() {
     if (device_) return *device_;
     if (is_sim()) {
-        device_ = uiovfio::open_sim();
+        device_ = uiovfio::open_sim({.trace = options_.trace});
         return *device_;
     }
     try {
-        device_ = uiovfio::Device::open(function().bdf, {.backend = options_.backend, .root = world_.root});
+        device_ = uiovfio::Device::open(function().bdf,
+                                        {.backend = options_.backend, .root = world_.root, .trace = options_.trace});
     } catch (const uiovfio::Error& error) {
         const bool wants_vfio = options_.backend == "auto" || options_.backend == "vfio";
         if (error.errc() != uiovfio::Errc::not_bound || !wants_vfio) throw;
@@ -176,6 +179,22 @@ void Session::flush() {
     if (!collecting_ || output_.format() != cli::Format::json) return;
     output_.write({.schema = "pcienic.batch/1", .rows = collected_});
     collected_ = Json::array();
+}
+
+void Session::finish() {
+    if (!device_) return;
+    driver_.reset();
+    bus_.reset();
+    device_->close();
+    const auto status = uiovfio::trace_status(*device_);
+    if (!status || status->missing == 0) return;
+    const std::string file = options_.trace.file.string();
+    if (status->system_errno != 0) {
+        warn(fmt::format("{}: could not be written ({}): {} records are missing", file,
+                         std::generic_category().message(status->system_errno), status->missing));
+    } else {
+        warn(fmt::format("{}: {} records are missing: allow it more with --trace-limit", file, status->missing));
+    }
 }
 
 void Session::warn(const std::string& text) const { world_.err << "pcienic-ctl: " << text << '\n'; }

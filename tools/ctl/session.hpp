@@ -33,6 +33,7 @@ struct GlobalOptions {
     std::optional<unsigned> bar{};
     bool dry_run = false;
     bool verbose = false;
+    uiovfio::TraceOptions trace{};
 };
 
 /// Where accesses go. The seam between this tool's logic and the device.
@@ -73,6 +74,8 @@ class Session {
     /// With several operations, JSON documents are collected into one.
     void collect() { collecting_ = true; }
     void flush();
+    /// Closes the device, and warns where it was traced and the trace is not whole.
+    void finish();
 
   private:
     std::uint64_t bar_size(unsigned bar);

@@ -49,6 +49,11 @@ offers 'pcienic-ctl write --ver' --verify --version --verbose
 offers 'pcienic-ctl bind v' vfio-pci
 offers 'pcienic-ctl dma ' copy fill verify
 offers 'pcienic-ctl dma verify --direction host-' host-to-device host-to-host
+offers 'pcienic-ctl trace re' replay
+offers 'pcienic-ctl --backend sim trace ' show export replay
+offers 'pcienic-ctl trace export --format ' jsonl chrome
+offers 'pcienic-ctl trace replay --may' --may-differ
+offers 'pcienic-ctl --trace-' --trace-limit --trace-memory
 offers 'pcienic-ctl -o j' json jsonl
 # bash has split the address at its colons and replaces what follows the last one
 offers 'pcienic-ctl -s 0000:0' 01:00.0
