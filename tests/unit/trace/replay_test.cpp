@@ -1,85 +1,24 @@
 // SPDX-License-Identifier: MIT
 /// A run that was recorded on one simulated device is done again on another. What was altered in between is found.
 
-#include <fmt/format.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
 #include <array>
-#include <cstring>
 #include <pcienic/dma.hpp>
-#include <pcienic/driver.hpp>
-#include <pcienic/replay.hpp>
 
-#include "builder.hpp"
-#include "temporary.hpp"
+#include "replay_fixture.hpp"
 
 namespace uiovfio {
 namespace {
 
+using test::error_of;
+using test::kPatience;
+using test::replayed;
+using test::texts;
 using test::TraceBuilder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr std::chrono::seconds kPatience{60};
-
-template <class Action>
-std::optional<Error> error_of(Action&& action) {
-    try {
-        std::forward<Action>(action)();
-        return std::nullopt;
-    } catch (const Error& error) {
-        return error;
-    }
-}
-
-std::vector<std::string> texts(const ReplayReport& report) {
-    std::vector<std::string> all;
-    for (const ReplayMismatch& mismatch : report.mismatches) all.push_back(mismatch.text());
-    return all;
-}
-
-ReplayReport replayed(const Trace& trace, const ReplayOptions& options = pcienic::replay_options()) {
-    Device device = open_sim(sim_options(trace.header()));
-    return replay(trace, device, options);
-}
-
-class Replay : public testing::Test {
-  protected:
-    /// What `run` does with a driver, as a trace.
-    template <class Run>
-    Trace recorded(Run&& run, SimOptions options = {}) {
-        options.trace.file = folder.file("run.trace");
-        {
-            Device device = open_sim(options);
-            pcienic::Driver driver{device};
-            run(driver, device);
-        }
-        return Trace::read(options.trace.file);
-    }
-
-    /// A copy of the trace with one record altered.
-    template <class Alter>
-    static Trace altered(const Trace& trace, std::size_t record, Alter&& alter) {
-        std::vector<std::byte> bytes(trace.bytes().begin(), trace.bytes().end());
-        test::RecordHead head;
-        std::memcpy(&head, &bytes[trace.position(record)], sizeof head);
-        alter(head, std::span{bytes}.subspan(trace.position(record) + sizeof head, head.payload_bytes));
-        std::memcpy(&bytes[trace.position(record)], &head, sizeof head);
-        return Trace::parse(std::move(bytes));
-    }
-
-    template <class Predicate>
-    static std::size_t find(const Trace& trace, Predicate&& is_wanted) {
-        const auto found = std::ranges::find_if(trace.records(), is_wanted);
-        EXPECT_NE(found, trace.records().end());
-        return static_cast<std::size_t>(found - trace.records().begin());
-    }
-
-    test::TemporaryFolder folder;
-};
+class Replay : public test::Replay {};
 
 // --- what was recorded is found again -------------------------------------------------------------------------------
 
@@ -264,107 +203,6 @@ TEST_F(Replay, TellsOfAStoreThatWasAltered) {
     EXPECT_THAT(texts(report), ElementsAre(HasSubstr("SCRATCH (BAR0 0x10): expected 0x0000002a, got 0x00000007")));
 }
 
-class ReplayOfDma : public Replay {
-  protected:
-    static constexpr std::size_t kSize = 4096;
-
-    Trace copy_by_interrupt() {
-        return recorded([](pcienic::Driver& driver, Device& device) {
-            driver.enable_interrupts(InterruptMode::msix);
-            DmaBuffer source = device.dma().allocate(kSize);
-            DmaBuffer destination = device.dma().allocate(kSize);
-            std::ranges::fill(source.bytes(), std::byte{0x11});
-            pcienic::DmaEngine engine{driver, {.entries = 4, .vector = 0}};
-            EXPECT_FALSE(engine.run(pcienic::copy(source.iova(), destination.iova(), kSize), kPatience).code);
-        });
-    }
-
-    /// With the writers of memory known.
-    static Trace settled(const Trace& trace) { return Trace::parse(resolved(trace, replayed(trace))); }
-
-    static bool is_by_device(const TraceRecord& record) {
-        return record.kind == TraceKind::memory &&
-               (record.writer == MemoryWriter::device || record.writer == MemoryWriter::probably_device);
-    }
-};
-
-TEST_F(ReplayOfDma, TellsWhereTheDeviceWritesOtherThanItDid) {
-    const Trace trace = settled(copy_by_interrupt());
-    const std::size_t written =
-        find(trace, [](const TraceRecord& record) { return is_by_device(record) && record.length == kSize; });
-    const Iova iova = trace.records()[written].iova;
-    const Trace other = altered(trace, written, [](auto&, auto payload) { payload[100] = std::byte{0x12}; });
-    EXPECT_THAT(texts(replayed(other)),
-                ElementsAre("record " + std::to_string(written) + ": memory at " +
-                            fmt::format("{:#x}", to_integer(iova) + 100) + ": expected 0x12, got 0x11"));
-}
-
-TEST_F(ReplayOfDma, TellsWhereTheDeviceNoLongerWrites) {
-    const Trace trace = settled(copy_by_interrupt());
-    const std::size_t doorbell = find(
-        trace, [](const TraceRecord& record) { return record.kind == TraceKind::store && record.offset == 0x1000; });
-    // The doorbell becomes a store without effect: nothing is copied, completed or fired.
-    const auto report = replayed(altered(trace, doorbell, [](auto& head, auto) { head.address = 0x10; }));
-    EXPECT_THAT(texts(report), testing::Contains(HasSubstr("memory at")));
-    // The driver may have found the command completed before it waited: then its interrupt was never taken.
-    EXPECT_THAT(texts(report),
-                testing::Contains(testing::ContainsRegex("vector 0.*: expected 1 interrupt, got 0 interrupts")));
-}
-
-TEST_F(ReplayOfDma, TellsWhereTheDeviceWritesAndDidNot) {
-    const Trace trace = settled(copy_by_interrupt());
-    const std::size_t written =
-        find(trace, [](const TraceRecord& record) { return is_by_device(record) && record.length == kSize; });
-    // As if it had not been seen: none of the bytes is among those that changed.
-    const Trace other = altered(
-        trace, written, [](auto& head, auto payload) { std::ranges::fill(payload.subspan(head.value), std::byte{0}); });
-    const ReplayReport report = replayed(other);
-    ASSERT_EQ(report.mismatches.size(), 1u);
-    EXPECT_EQ(other.records()[report.mismatches[0].record].kind, TraceKind::dma_unmap);
-    EXPECT_THAT(report.mismatches[0].text(), HasSubstr("expected 0x00, got 0x11"));
-}
-
-TEST_F(ReplayOfDma, ResolvesWhoWroteWhat) {
-    const Trace trace = copy_by_interrupt();
-    const ReplayReport first = replayed(trace);
-    EXPECT_THAT(texts(first), IsEmpty());
-    EXPECT_GE(first.assumed_bytes, kSize) << "the source";
-    const Trace known = Trace::parse(resolved(trace, first));
-    EXPECT_EQ(known.end(), TraceEnd::closed);
-    for (const TraceRecord& record : known.records()) {
-        if (record.kind != TraceKind::memory) continue;
-        EXPECT_TRUE(record.writer == MemoryWriter::driver || record.writer == MemoryWriter::device);
-    }
-    const ReplayReport second = replayed(known);
-    EXPECT_THAT(texts(second), IsEmpty());
-    EXPECT_EQ(second.assumed_bytes, 0u);
-    EXPECT_EQ(second.device_bytes, first.device_bytes);
-    EXPECT_THAT(second.device_wrote, IsEmpty()) << "nothing is left to be found out";
-}
-
-TEST_F(ReplayOfDma, ResolvesNothingThatDidNotMatch) {
-    const Trace trace = copy_by_interrupt();
-    ReplayReport report = replayed(trace);
-    report.mismatch_count = 1;
-    const auto error = error_of([&] { (void)resolved(trace, report); });
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->errc(), Errc::invalid_argument);
-    std::error_code ec;
-    EXPECT_THAT(resolved(trace, report, ec), IsEmpty());
-    EXPECT_EQ(ec, Errc::invalid_argument);
-}
-
-TEST_F(ReplayOfDma, ReportsTheFirstMismatchesAndCountsAll) {
-    TraceBuilder builder;
-    builder.config_store(4, 6).store(0x10, 1);
-    for (int i = 0; i < 10; ++i) builder.load(0x10, 2);
-    ReplayOptions options = pcienic::replay_options();
-    options.most_mismatches = 3;
-    const ReplayReport report = replayed(builder.trace(), options);
-    EXPECT_EQ(report.mismatch_count, 10u);
-    EXPECT_EQ(report.mismatches.size(), 3u);
-}
-
 // --- interrupts that are missing or too many ------------------------------------------------------------------------
 
 class ReplayOfInterrupts : public testing::Test {
@@ -471,132 +309,6 @@ TEST(ReplayNames, AreThoseOfTheTable) {
     EXPECT_EQ(pcienic::register_name(0, 0x1000), "DMA_DOORBELL");
     EXPECT_EQ(pcienic::register_name(0, 0x2000), "");
     EXPECT_EQ(pcienic::register_name(4, 0), "");
-}
-
-// --- refusals -------------------------------------------------------------------------------------------------------
-
-TEST(ReplayRefusals, OfADeviceThatIsAnother) {
-    TraceHeader header = test::sim_header();
-    Device device = open_sim();
-    const auto refused = [&](const Trace& trace) { return error_of([&] { (void)replay(trace, device); }); };
-    header.config[2] = std::byte{0x11};
-    auto error = refused(TraceBuilder{header}.trace());
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->errc(), Errc::invalid_argument);
-    EXPECT_THAT(error->what(), HasSubstr("it is 1af4:10f2, the trace is of 1af4:1011"));
-    error = error_of([&] { (void)sim_options(header); });
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->errc(), Errc::invalid_argument);
-    std::error_code ec;
-    (void)sim_options(header, ec);
-    EXPECT_EQ(ec, Errc::invalid_argument);
-
-    error = refused(TraceBuilder{test::sim_header(8192)}.trace());
-    ASSERT_TRUE(error);
-    EXPECT_THAT(error->what(), HasSubstr("its BAR4 has 0x1000000 bytes, in the trace it has 0x2000"));
-}
-
-TEST(ReplayRefusals, OfADeviceThatIsInUse) {
-    Device device = open_sim();
-    device.interrupts().enable(InterruptMode::msix, 1);
-    std::error_code ec;
-    (void)replay(TraceBuilder{}.trace(), device, {}, ec);
-    EXPECT_EQ(ec, Errc::interrupt_mode_busy);
-    device.close();
-    (void)replay(TraceBuilder{}.trace(), device, {}, ec);
-    EXPECT_EQ(ec, Errc::closed);
-    Device none;
-    (void)replay(TraceBuilder{}.trace(), none, {}, ec);
-    EXPECT_EQ(ec, Errc::closed);
-}
-
-class ReplayContradictions : public testing::TestWithParam<std::pair<const char*, TraceBuilder>> {};
-
-TEST_P(ReplayContradictions, AreBadTraces) {
-    const Trace trace = GetParam().second.trace();
-    Device device = open_sim();
-    const auto error = error_of([&] { (void)replay(trace, device); });
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->errc(), Errc::bad_trace);
-    EXPECT_THAT(error->what(), HasSubstr("record 1: ")) << "where";
-    EXPECT_THAT(error->what(), HasSubstr(GetParam().first));
-    EXPECT_EQ(sim::iommu_faults(device), 0u);
-    device.close();
-}
-
-TraceBuilder enabled() { return TraceBuilder{}.config_store(4, 6); }
-TraceBuilder mapped(std::uint64_t length = 4096) { return TraceBuilder{}.map(0x10000, length); }
-
-INSTANTIATE_TEST_SUITE_P(
-    All, ReplayContradictions,
-    testing::Values(
-        std::pair{"unmap of what is not mapped", mapped().unmap(0x20000, 4096)},
-        std::pair{"unmap of what is not mapped", mapped(8192).unmap(0x10000, 4096)},
-        std::pair{"are mapped already", mapped().map(0x10000, 4096)},
-        std::pair{"more memory than", mapped().map(0x40000000, std::uint64_t{1} << 40)},
-        std::pair{"no multiple of a page", enabled().map(0x10000, 5)},
-        std::pair{"memory that is not mapped", mapped().memory(0x20000, "text")},
-        std::pair{"memory that is not mapped", mapped().memory(0x10ffe, "text")},
-        std::pair{"memory that is not mapped, or not followed",
-                  TraceBuilder{}.map(0x10000, 4096, false).memory(0x10000, "text")},
-        std::pair{"armed in two modes", TraceBuilder{}.arm(InterruptMode::msix, 1).arm(InterruptMode::msi, 1)},
-        std::pair{"not among those armed", enabled().add({.kind = TraceKind::arm, .detail = 2, .index = 1, .value = 1},
-                                                         std::vector<std::byte>(1))},
-        std::pair{"more vectors than there are", enabled().arm(InterruptMode::msix, 33)},
-        std::pair{"not armed", TraceBuilder{}.arm(InterruptMode::msix, 1).disarm(InterruptMode::msi)},
-        std::pair{"not armed", enabled().disarm(InterruptMode::msix)},
-        std::pair{"vector that was not armed", enabled().count(TraceKind::taken, 0, 1)},
-        std::pair{"vector that was not armed", TraceBuilder{}.arm(InterruptMode::msix, 1).count(TraceKind::left, 1, 1)},
-        std::pair{"vector that is not armed", enabled().add({.kind = TraceKind::trigger, .detail = 2})},
-        std::pair{"INTx masked", enabled().add({.kind = TraceKind::mask_intx})},
-        std::pair{"INTx masked", enabled().add({.kind = TraceKind::unmask_intx})}));
-
-TEST(ReplayContradiction, OfAMappingThatTheDeviceRefuses) {
-    EXPECT_THAT(texts(replayed(TraceBuilder{}.map(0xfee00000, 4096).trace())),
-                ElementsAre(HasSubstr("memory at 0xfee00000: expected mapped, got bus addresses")));
-}
-
-/// A descriptor of the DMA engine (pcienic.yaml).
-std::array<char, 32> descriptor(unsigned opcode, bool phase, std::uint64_t source = 0, std::uint64_t destination = 0,
-                                std::uint32_t length = 0) {
-    std::array<char, 32> bytes{};
-    const std::uint32_t control = opcode | (phase ? 0x80000000U : 0U);
-    std::memcpy(&bytes[0], &source, 8);
-    std::memcpy(&bytes[8], &destination, 8);
-    std::memcpy(&bytes[16], &length, 4);
-    std::memcpy(&bytes[28], &control, 4);
-    return bytes;
-}
-
-TEST(ReplayWatchdog, TellsOfADeviceThatNeverRests) {
-    // A ring of two, whose first descriptor copies over both of them what makes them valid in the next lap.
-    constexpr std::uint64_t kRing = 0x10000;
-    const auto table = [](bool phase) { return kRing + (phase ? 0x200U : 0x100U); };
-    const auto again = [&](bool phase) { return descriptor(3, phase, table(phase), kRing, 64); };
-    const auto pair = [](const std::array<char, 32>& first, const std::array<char, 32>& second) {
-        return std::string{first.begin(), first.end()} + std::string{second.begin(), second.end()};
-    };
-    TraceBuilder builder;
-    builder.config_store(4, 6).map(kRing, 4096);
-    builder.memory(kRing, pair(again(true), descriptor(0, true)));
-    builder.memory(table(true), pair(again(false), descriptor(0, true)));
-    builder.memory(table(false), pair(again(true), descriptor(0, false)));
-    builder.store(0x408, kRing, 8).store(0x410, kRing + 0x800, 8).store(0x418, 1).store(0x400, 1).store(0x1000, 1);
-    const Trace trace = builder.trace();
-    Device device = open_sim();
-    const auto error = error_of([&] { (void)replay(trace, device, {.patience = std::chrono::milliseconds{20}}); });
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->errc(), Errc::timed_out);
-    EXPECT_THAT(error->what(), HasSubstr("still at work"));
-    EXPECT_TRUE(sim::settle(device, kPatience)) << "what is left of the replay lets the device rest";
-}
-
-TEST(ReplayLimits, MemoryIsGivenBackWhenItIsUnmapped) {
-    TraceBuilder builder;
-    for (int i = 0; i < 10; ++i) builder.map(0x10000, 1 << 20).unmap(0x10000, 1 << 20);
-    ReplayOptions options;
-    options.memory_limit = 1 << 20;
-    EXPECT_TRUE(replayed(builder.trace(), options).matched());
 }
 
 TEST(ReplayOptionsForSim, AreThoseOfTheTracedDevice) {

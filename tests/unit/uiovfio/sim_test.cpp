@@ -146,6 +146,13 @@ TEST(Sim, AnswersWithAllOnesOnceRemoved) {
     device.close();
 }
 
+// As QEMU's: what a kernel enables there, a trace of a real run expects to be kept.
+TEST(Sim, KeepsTheCommandBitsThatTheDeviceHas) {
+    const Device device = open_sim();
+    device.config().write16(config::kCommand, 0xffff);
+    EXPECT_EQ(device.config().command(), 0x0507);
+}
+
 TEST(Sim, DoesNotAnswerWithoutMemorySpace) {
     auto device = open_sim();
     const auto window = device.bar(0).window();

@@ -10,6 +10,7 @@ namespace uiovfio::detail {
 
 namespace {
 
+constexpr std::uint16_t kSerrEnable = 0x0100;  // of the command register; kernels set it where the firmware did
 // The default of the device's property `serial` in QEMU.
 constexpr std::uint64_t kSerial = 0x525400fffe504301;
 
@@ -36,7 +37,8 @@ SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_
     put(config::kCapabilityPointer, 1, kMsix);
     put(config::kInterruptPin, 1, 1);  // INTA
     allow(config::kCommand, 2,
-          config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster | config::kCommandIntxDisable);
+          config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster | kSerrEnable |
+              config::kCommandIntxDisable);
     allow(0x0c, 1, 0xff);  // cache line size
     allow(0x3c, 1, 0xff);  // interrupt line
     allow(config::kBar0 + 4 * PCIENIC_BAR_REGISTERS, 4, ~(std::uint64_t{PCIENIC_BAR_REGISTERS_BYTES} - 1));
