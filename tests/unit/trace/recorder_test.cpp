@@ -16,6 +16,8 @@
 #include <uiovfio/sim.hpp>
 #include <uiovfio/uiovfio.hpp>
 
+#include "backend.hpp"
+#include "backends/traced.hpp"
 #include "in_child.hpp"
 #include "temporary.hpp"
 
@@ -371,6 +373,26 @@ TEST_F(Recorder, StopsAtItsLimitAndCounts) {
     EXPECT_EQ(stores.size() + trace.missing(), kStores + 3);
 }
 
+TEST_F(Recorder, KeepsItsLimitWhereMuchMemoryChanges) {
+    constexpr std::uint64_t kLimit = 100'000;
+    constexpr std::size_t kMemory = std::size_t{1} << 20;
+    {
+        const auto device = open({.file_limit = kLimit});
+        const auto buffer = device.dma().allocate(kMemory);
+        for (unsigned round = 1; round < 4; ++round) {
+            std::ranges::fill(buffer.bytes(), static_cast<std::byte>(round));
+            device.bar(0).write<std::uint32_t>(0x10, round);
+        }
+        EXPECT_EQ(device.bar(0).read<std::uint32_t>(0x10), 3u) << "the device does not notice";
+    }
+    EXPECT_LE(std::filesystem::file_size(file), kLimit);
+    const auto memory = records(TraceKind::memory);
+    EXPECT_EQ(trace.end(), TraceEnd::stopped);
+    EXPECT_GT(trace.missing(), 0u);
+    ASSERT_EQ(memory.size(), 2u) << "as many as there was room for";
+    for (const TraceRecord& record : memory) EXPECT_EQ(record.bytes.front(), std::byte{1});
+}
+
 TEST_F(Recorder, RefusesALimitThatHasNoRoomForAHeader) {
     const auto error = error_of([&] { (void)open({.file_limit = 100}); });
     ASSERT_TRUE(error);
@@ -493,8 +515,15 @@ TEST_F(Recorder, KeepsAccessesOfSeveralThreadsWhole) {
     }
 }
 
+// Without a file there is nothing between the device and its backend: the calls are those that they would be if there
+// were no traces at all, and a mapped access is an instruction as ever (unit.uiovfio.ObjectCode).
 TEST_F(Recorder, IsNotThereWhereNobodyAsks) {
     const auto device = open_sim();
+    const auto backend = DeviceFactory::backend(device);
+    EXPECT_EQ(backend->inner(), nullptr);
+    EXPECT_EQ(backend->trace().vectors, nullptr);
+    EXPECT_EQ(backend->trace().events, nullptr);
+    EXPECT_EQ(detail::traced(device.bdf(), backend, {}), backend) << "the very one, whichever it is";
     EXPECT_FALSE(trace_status(device));
     EXPECT_FALSE(trace_status(Device{}));
     EXPECT_FALSE(std::filesystem::exists(file));

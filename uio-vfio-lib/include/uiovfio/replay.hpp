@@ -42,6 +42,7 @@ struct MayDiffer {
     std::string why = {};                    ///< for the report: "the platform assigns it"
 };
 
+/// How a trace is replayed, and what is let pass.
 struct ReplayOptions {
     /// Besides what platform_assigned() names.
     std::vector<MayDiffer> may_differ = {};
@@ -68,6 +69,7 @@ struct ReplayMismatch {
     [[nodiscard]] std::string text() const;
 };
 
+/// What a replay found.
 struct ReplayReport {
     std::size_t records = 0;         ///< that were replayed
     std::size_t skipped = 0;         ///< that failed when they were recorded, or tell of the kernel's own events
@@ -84,6 +86,7 @@ struct ReplayReport {
     /// Which bytes of a memory record whose writer was not known the device wrote: a bit for each, by record.
     std::map<std::size_t, std::vector<std::byte>> device_wrote;
 
+    /// Whether all was as it had been, but for what may differ.
     [[nodiscard]] bool matched() const noexcept { return mismatch_count == 0; }
 };
 

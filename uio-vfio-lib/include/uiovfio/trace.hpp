@@ -174,8 +174,11 @@ class Trace {
     Trace(const Trace&) = delete;
     Trace& operator=(const Trace&) = delete;
 
+    /// Where the trace comes from.
     [[nodiscard]] const TraceHeader& header() const noexcept { return header_; }
+    /// In the order in which the device met them; good while this object lives.
     [[nodiscard]] std::span<const TraceRecord> records() const noexcept { return records_; }
+    /// Whether it is whole, and else why not.
     [[nodiscard]] TraceEnd end() const noexcept { return end_; }
     /// Records that are not there because the trace had stopped, where that is known.
     [[nodiscard]] std::uint64_t missing() const noexcept { return missing_; }
