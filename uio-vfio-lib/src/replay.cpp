@@ -453,7 +453,7 @@ std::string ReplayMismatch::text() const {
 std::vector<MayDiffer> platform_assigned(const TraceHeader& header) {
     std::vector<MayDiffer> all{
         {.offset = 0x0c, .length = 2, .why = "the kernel sets cache line size and latency"},
-        {.offset = config::kBar0, .length = 6 * 4, .why = "the platform assigns addresses"},
+        {.offset = config::kBar0, .length = 24, .why = "the platform assigns addresses"},
         {.offset = 0x30, .length = 4, .why = "the platform assigns addresses"},
         {.offset = 0x3c, .length = 1, .why = "the platform assigns the interrupt line"},
     };

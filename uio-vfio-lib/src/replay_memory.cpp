@@ -55,6 +55,7 @@ std::uint64_t ReplayMemory::length(Iova iova) const noexcept {
 
 std::vector<Iova> ReplayMemory::mappings() const {
     std::vector<Iova> all;
+    all.reserve(mappings_.size());
     for (const auto& [iova, mapping] : mappings_) all.push_back(iova);
     return all;
 }

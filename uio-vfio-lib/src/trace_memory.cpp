@@ -17,15 +17,15 @@ constexpr std::size_t kWidestGap = 4;
 
 /// A word of memory that a device may be writing to. That is a race by its nature, which ThreadSanitizer sees where the
 /// device is a thread; the words are loaded whole, and nothing is concluded from their order.
-[[gnu::no_sanitize("thread"), gnu::noinline]] std::size_t first_difference(const std::uint64_t* memory,
-                                                                           const std::uint64_t* seen,
-                                                                           std::size_t words) noexcept {
+__attribute__((no_sanitize("thread"), noinline)) std::size_t first_difference(const std::uint64_t* memory,
+                                                                              const std::uint64_t* seen,
+                                                                              std::size_t words) noexcept {
     for (std::size_t i = 0; i < words; ++i)
         if (__atomic_load_n(memory + i, __ATOMIC_RELAXED) != seen[i]) return i;
     return words;
 }
 
-[[gnu::no_sanitize("thread"), gnu::noinline]] std::uint64_t word_at(const std::uint64_t* memory) noexcept {
+__attribute__((no_sanitize("thread"), noinline)) std::uint64_t word_at(const std::uint64_t* memory) noexcept {
     return __atomic_load_n(memory, __ATOMIC_RELAXED);
 }
 

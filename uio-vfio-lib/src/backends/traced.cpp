@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "counter_set.hpp"
+#include "guarded.hpp"
 #include "trace_file.hpp"
 #include "trace_memory.hpp"
 #include "trace_sink.hpp"
@@ -40,16 +41,15 @@ std::string kernel_text() {
 /// As much of configuration space as can be read.
 std::vector<std::byte> config_of(Backend& backend) {
     std::vector<std::byte> bytes;
-    try {
+    std::error_code unreadable;  // what follows will tell why, and the trace will have it
+    guarded(unreadable, [&] {
         for (std::uint16_t offset = 0; offset < backend.config_size();
              offset = static_cast<std::uint16_t>(offset + 4)) {
             const std::uint32_t value = backend.config_read(offset, 4);
             const auto four = trace::bytes_of(value);
             bytes.insert(bytes.end(), four.begin(), four.end());
         }
-    } catch (const Error&) {
-        // What follows will tell why, and the trace will have it.
-    }
+    });
     return bytes;
 }
 
