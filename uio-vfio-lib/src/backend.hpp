@@ -90,7 +90,7 @@ class Backend : private ForkGuarded {
     void on_loss(std::function<void()> lost) { lost_ = std::move(lost); }
 
     /// Accesses to BARs through region_read() and region_write() that nobody answered.
-    [[nodiscard]] std::uint64_t unanswered() const noexcept { return unanswered_.load(); }
+    [[nodiscard]] virtual std::uint64_t unanswered() const noexcept { return unanswered_.load(); }
     void count_unanswered() noexcept { unanswered_.fetch_add(1); }
     /// Throws Errc::unsupported for what this backend cannot do, whatever the device: the caller of a function below
     /// that belongs to a feature has asked this first.

@@ -148,8 +148,12 @@ TEST_F(Recorder, KeepsTheRestOfWhatABackendCanDo) {
     EXPECT_EQ(device.backend(), "sim");
     EXPECT_TRUE(device.can(Feature::msix));
     EXPECT_EQ(sim::iommu_faults(device), 0u);
+    const auto window = device.bar(0).window();
+    const FaultGuard guard{window};
     sim::surprise_remove(device);
-    EXPECT_EQ(device.config().read16(0), 0xffff);
+    EXPECT_EQ(window.load<std::uint32_t>(0x10), 0xffffffff);
+    EXPECT_EQ(guard.status(), Errc::device_gone);
+    EXPECT_FALSE(device.is_present());
 }
 
 TEST_F(Recorder, WritesDownInterrupts) {

@@ -117,6 +117,9 @@ class TracedBackend final : public Backend {
     }
 
     [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_; }
+    [[nodiscard]] std::uint64_t unanswered() const noexcept override {
+        return Backend::unanswered() + inner_->unanswered();
+    }
 
     [[nodiscard]] std::uint16_t config_size() const noexcept override { return inner_->config_size(); }
 
