@@ -234,7 +234,7 @@ class IommufdBackend final : public VfioDevice {
         });
         for (const auto& [first, length] : mapped_.take()) {
             std::error_code lost;
-            if (!done) guarded(lost, [&] { unmap(*group_, Iova{first}, length); });
+            if (!done) guarded(lost, [&, first = first, length = length] { unmap(*group_, Iova{first}, length); });
         }
     }
 
@@ -246,7 +246,7 @@ class IommufdBackend final : public VfioDevice {
         group_.leave([this](AddressSpace& space) {
             for (const auto& [first, length] : mapped_.take()) {
                 std::error_code lost;
-                guarded(lost, [&] { unmap(space, Iova{first}, length); });
+                guarded(lost, [&, first = first, length = length] { unmap(space, Iova{first}, length); });
             }
         });
     }
