@@ -1,244 +1,277 @@
 // SPDX-License-Identifier: MIT
 #include "uiovfio/bind.hpp"
 
-#include <fmt/format.h>
-
-#include <cerrno>
-#include <chrono>
-#include <fstream>
-#include <thread>
+#include <algorithm>
+#include <exception>
 #include <utility>
 
+#include "bind_lock.hpp"
+#include "binding.hpp"
 #include "guarded.hpp"
 #include "sysfs_files.hpp"
 
 namespace uiovfio {
 
-namespace fs = std::filesystem;
+using detail::Before;
+using detail::Binding;
+using detail::BindLock;
 
 namespace {
 
-// Some kernels refuse an unbind that comes while another is just being finished.
-constexpr int kUnbindAttempts = 20;
-constexpr std::chrono::milliseconds kUnbindPause{50};
-
-[[noreturn]] void throw_write_failure(Errc otherwise, const std::string& object, const fs::path& file, int error) {
-    if (error == EACCES || error == EPERM)
-        throw Error{Errc::permission_denied, object, fmt::format("may not write to {}", file.string()), error,
-                    "run as root"};
-    throw Error{otherwise, object, fmt::format("the kernel refused what was written to {}", file.string()), error};
-}
-
-/// What bind() keeps for restore(): a file of three lines.
-struct Record {
-    std::string previous;           ///< the driver that had the device, or empty
-    std::string previous_override;  ///< the override by which that one may have come
-    std::string bound;              ///< the driver that bind() gave it to
+/// A function that has been bound, and what it was before.
+struct Bound {
+    Binding binding;
+    BindLock lock;
+    Before before;
+    bool is_changed = false;
 };
 
-std::optional<Record> read_record(const fs::path& file) {
-    std::ifstream in{file};
-    if (!in) return std::nullopt;
-    Record record;
-    std::getline(in, record.previous);
-    std::getline(in, record.previous_override);
-    std::getline(in, record.bound);
-    return record;
+/// In the order of their addresses, so that two processes that want the same do not wait for each other.
+std::vector<Bound> take(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
+                        BindLock::Span span) {
+    std::vector<Bdf> sorted(functions.begin(), functions.end());
+    std::sort(sorted.begin(), sorted.end());
+    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    std::vector<Bound> all;
+    all.reserve(sorted.size());
+    for (const Bdf& bdf : sorted) Binding{bdf, root}.require_driver(driver);
+    for (const Bdf& bdf : sorted) {
+        BindLock lock{bdf, root, span};
+        const Binding binding{bdf, root};
+        all.push_back({binding, std::move(lock), binding.before()});
+    }
+    return all;
 }
 
-/// A PCI function whose driver is being changed: the steps, each one file of sysfs.
-class Binding {
-  public:
-    Binding(const Bdf& bdf, const SysfsRoot& root)
-        : object_{to_string(bdf)}, root_{root}, directory_{detail::device_directory(root, bdf)} {
-        std::error_code none;
-        if (!fs::exists(directory_, none))
-            throw Error{Errc::no_such_device, object_, "there is no PCI function at this address"};
+void undo(std::vector<Bound>& all, const BindOptions& options) noexcept {
+    for (auto bound = all.rbegin(); bound != all.rend(); ++bound) {
+        if (!bound->is_changed) continue;
+        std::error_code lost;  // the first failure is the one to tell
+        detail::guarded(lost, [&] { bound->binding.put_back(bound->before, options); });
     }
+}
 
-    [[nodiscard]] const std::string& object() const { return object_; }
-    [[nodiscard]] std::string driver() const { return detail::link_name(directory_ / "driver"); }
-    [[nodiscard]] std::string override_text() const {
-        const std::string text = detail::read_text(directory_ / "driver_override").value_or("");
-        return text == "(null)" ? std::string{} : text;
-    }
-
-    void require_driver(std::string_view driver) const {
-        std::error_code none;
-        if (driver.empty() || !fs::exists(driver_directory(driver), none))
-            throw Error{Errc::no_such_driver, std::string{driver},
-                        fmt::format("the kernel has no PCI driver of that name for {}", object_), 0,
-                        fmt::format("load its module with `modprobe {}`", driver)};
-    }
-
-    /// An empty text clears it.
-    void set_override(std::string_view driver) const {
-        const fs::path file = directory_ / "driver_override";
-        const int error = detail::write_text(file, std::string{driver} + "\n");
-        if (error != 0) throw_write_failure(Errc::bind_failed, object_, file, error);
-    }
-
-    void unbind() const {
-        const fs::path file = directory_ / "driver/unbind";
-        int error = 0;
-        for (int attempt = 0; attempt < kUnbindAttempts; ++attempt) {
-            if (driver().empty()) return;
-            error = detail::write_text(file, object_);
-            if (error == 0) return;
-            if (error != EINVAL && error != EBUSY && error != ENODEV) break;
-            std::this_thread::sleep_for(kUnbindPause);
+void change_all(std::vector<Bound>& all, std::string_view driver, const BindOptions& options) {
+    for (const Bound& bound : all)
+        if (bound.before.driver != driver) bound.binding.require_unused(options);
+    try {
+        for (Bound& bound : all) {
+            if (bound.before.driver == driver) continue;
+            bound.binding.change_to(driver, options);
+            bound.is_changed = true;
         }
-        throw_write_failure(Errc::bind_failed, object_, file, error);
+    } catch (...) {
+        undo(all, options);
+        throw;
     }
+}
 
-    void bind(std::string_view driver) const {
-        const fs::path file = driver_directory(driver) / "bind";
-        const int error = detail::write_text(file, object_);
-        if (error != 0 && this->driver() != driver) {
-            if (error == EACCES || error == EPERM) throw_write_failure(Errc::bind_failed, object_, file, error);
-            throw Error{Errc::bind_failed, object_, fmt::format("the driver {} did not take the device", driver),
-                        error};
-        }
-    }
-
-    /// Lets the kernel look for a driver by itself.
-    void probe() const {
-        const fs::path file = root_.sys / "bus/pci/drivers_probe";
-        const int error = detail::write_text(file, object_);
-        if (error != 0 && driver().empty() && (error == EACCES || error == EPERM))
-            throw_write_failure(Errc::bind_failed, object_, file, error);
-    }
-
-    [[nodiscard]] fs::path record_file() const { return root_.run / object_; }
-    [[nodiscard]] std::optional<Record> record() const { return read_record(record_file()); }
-    void keep(const Record& record) const {
-        std::error_code error;
-        fs::create_directories(root_.run, error);
-        std::ofstream out{record_file()};
-        out << record.previous << '\n' << record.previous_override << '\n' << record.bound << '\n' << std::flush;
-        // Where the directory could not be made, that is the reason, not the file that is missing in it.
-        const int reason = error ? error.value() : errno;
-        if (!out)
-            throw Error{Errc::permission_denied, object_,
-                        fmt::format("cannot keep the previous driver's name in {}", record_file().string()), reason,
-                        "run as root"};
-    }
-    void forget() const noexcept {
-        std::error_code none;
-        fs::remove(record_file(), none);
-    }
-
-  private:
-    [[nodiscard]] fs::path driver_directory(std::string_view driver) const {
-        return root_.sys / "bus/pci/drivers" / std::string{driver};
-    }
-
-    std::string object_;
-    SysfsRoot root_;
-    fs::path directory_;
-};
+std::vector<std::string> previous_drivers(std::span<const Bdf> functions, const std::vector<Bound>& all) {
+    std::vector<std::string> drivers;
+    for (const Bdf& bdf : functions)
+        for (const Bound& bound : all)
+            if (bound.binding.bdf() == bdf) drivers.push_back(bound.before.driver);
+    return drivers;
+}
 
 }  // namespace
 
-std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root) {
-    const Binding binding{bdf, root};
-    binding.require_driver(driver);
-    const std::string previous = binding.driver();
-    if (previous == driver) return previous;
-    const std::string previous_override = binding.override_text();
-    const auto earlier = binding.record();
-    // An earlier bind() knows which driver was the first, unless somebody else has bound the device since.
-    const bool is_of_ours =
-        earlier && (previous.empty() || previous == earlier->previous || previous == earlier->bound);
-    Record record = is_of_ours ? *earlier : Record{previous, previous_override, {}};
-    record.bound = driver;
-    binding.keep(record);
-    try {
-        binding.set_override(driver);
-        binding.unbind();
-        binding.bind(driver);
-    } catch (...) {
-        std::error_code lost;  // the first failure is the one to tell
-        detail::guarded(lost, [&] { binding.set_override(previous_override); });
-        detail::guarded(lost, [&] {
-            if (!previous.empty() && binding.driver().empty()) binding.bind(previous);
-        });
-        if (earlier)
-            detail::guarded(lost, [&] { binding.keep(*earlier); });
-        else
-            binding.forget();
-        throw;
-    }
-    return previous;
+std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, const BindOptions& options) {
+    return bind_all({&bdf, 1}, driver, root, options).front();
+}
+
+std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, const BindOptions& options,
+                 std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return uiovfio::bind(bdf, driver, root, options); });
 }
 
 std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, std::error_code& ec) noexcept {
-    return detail::guarded(ec, [&] { return uiovfio::bind(bdf, driver, root); });
+    return uiovfio::bind(bdf, driver, root, BindOptions{}, ec);
 }
 
-std::string unbind(const Bdf& bdf, const SysfsRoot& root) {
+std::vector<std::string> bind_all(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
+                                  const BindOptions& options) {
+    std::vector<std::string> drivers;
+    for (const Bdf& bdf : functions) {
+        const Binding binding{bdf, root};
+        binding.require_driver(driver);
+        drivers.push_back(binding.driver());
+    }
+    // Where there is nothing to do, no rights are needed.
+    if (std::all_of(drivers.begin(), drivers.end(), [&](const std::string& now) { return now == driver; }))
+        return drivers;
+    std::vector<Bound> all = take(functions, driver, root, BindLock::Span::change);
+    change_all(all, driver, options);
+    return previous_drivers(functions, all);
+}
+
+std::vector<std::string> bind_all(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
+                                  const BindOptions& options, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return bind_all(functions, driver, root, options); });
+}
+
+std::string unbind(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options) {
     const Binding binding{bdf, root};
+    const BindLock lock{bdf, root, BindLock::Span::change};
     const std::string previous = binding.driver();
-    binding.unbind();
+    binding.require_unused(options);
+    binding.unbind(options);
     binding.set_override("");
     return previous;
 }
 
-std::string unbind(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept {
-    return detail::guarded(ec, [&] { return uiovfio::unbind(bdf, root); });
+std::string unbind(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return uiovfio::unbind(bdf, root, options); });
 }
 
-std::string restore(const Bdf& bdf, const SysfsRoot& root) {
+std::string unbind(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept {
+    return uiovfio::unbind(bdf, root, BindOptions{}, ec);
+}
+
+std::string restore(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options) {
+    std::error_code none;
+    if (!std::filesystem::exists(detail::device_directory(root, bdf), none))
+        std::filesystem::remove(root.run / to_string(bdf), none);  // of no use to what is next in this slot
     const Binding binding{bdf, root};
+    const BindLock lock{bdf, root, BindLock::Span::change};
     const auto record = binding.record();
-    // With an override that names nothing else, the kernel would put the device back where it is.
-    if (!record || binding.driver() != record->previous) binding.unbind();
-    // A driver that came by an override, as vfio-pci does, would not take the device back without it.
-    binding.set_override(record ? record->previous_override : std::string{});
-    if (!record) {
+    if (record) {
+        if (binding.driver() != record->previous) binding.require_unused(options);
+        binding.put_back({record->previous, record->previous_override, std::nullopt}, options);
+    } else {
+        binding.require_unused(options);
+        binding.unbind(options);
+        binding.set_override("");
         binding.probe();
-    } else if (!record->previous.empty() && binding.driver() != record->previous) {
-        binding.require_driver(record->previous);
-        binding.bind(record->previous);
+        binding.forget();  // what is there and cannot be read
     }
-    binding.forget();
     return binding.driver();
 }
 
+std::string restore(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return uiovfio::restore(bdf, root, options); });
+}
+
 std::string restore(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept {
-    return detail::guarded(ec, [&] { return uiovfio::restore(bdf, root); });
+    return uiovfio::restore(bdf, root, BindOptions{}, ec);
 }
 
 std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root) {
-    const auto record = read_record(root.run / to_string(bdf));
+    const auto record = detail::read_record(root.run / to_string(bdf));
     return record ? std::optional{record->previous} : std::nullopt;
 }
 
-ScopedBinding::ScopedBinding(const Bdf& bdf, std::string_view driver, SysfsRoot root)
-    : bdf_{bdf}, root_{std::move(root)}, previous_{uiovfio::bind(bdf, driver, root_)}, bound_{previous_ != driver} {}
+std::vector<Bdf> recorded_functions(const SysfsRoot& root) {
+    std::vector<Bdf> functions;
+    for (const std::string& name : detail::names_in(root.run))
+        if (const auto bdf = Bdf::try_parse(name); bdf && to_string(*bdf) == name && recorded_driver(*bdf, root))
+            functions.push_back(*bdf);
+    std::sort(functions.begin(), functions.end());
+    return functions;
+}
 
-ScopedBinding::ScopedBinding(ScopedBinding&& other) noexcept
-    : bdf_{other.bdf_},
-      root_{std::move(other.root_)},
-      previous_{std::move(other.previous_)},
-      bound_{std::exchange(other.bound_, false)} {}
+std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root) {
+    constexpr std::uint32_t kBridges = 0x06;  // base class: host, ISA and PCI bridges
+    const PciFunction function = describe(bdf, root);
+    std::vector<Bdf> members{bdf};
+    for (const Bdf& member : function.group_members) {
+        std::error_code gone;
+        const PciFunction other = describe(member, root, gone);
+        if (member != bdf && !gone && other.class_code >> 16 != kBridges) members.push_back(member);
+    }
+    return members;
+}
+
+std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return bindable_group(bdf, root); });
+}
+
+BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root) {
+    const Binding binding{bdf, root};
+    binding.require_driver(driver);
+    const Before before = binding.before();
+    BindPlan plan;
+    plan.bdf = bdf;
+    plan.now = before.driver;
+    plan.then = driver;
+    if (before.driver != driver) {
+        plan.back = binding.next_record(before, driver).previous;
+        plan.uses = uses_of(bdf, root);
+    } else if (before.record) {
+        plan.back = before.record->previous;
+    }
+    return plan;
+}
+
+BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return plan_bind(bdf, driver, root); });
+}
+
+struct ScopedBinding::Impl {
+    std::vector<Bound> all;
+    BindOptions options;
+    std::string previous;
+};
+
+ScopedBinding::ScopedBinding(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, const BindOptions& options)
+    : ScopedBinding{std::span{&bdf, 1}, driver, root, options} {}
+
+ScopedBinding::ScopedBinding(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
+                             const BindOptions& options)
+    : impl_{std::make_unique<Impl>()} {
+    if (functions.empty()) throw Error{Errc::invalid_argument, "ScopedBinding", "no function to bind"};
+    impl_->all = take(functions, driver, root, BindLock::Span::lifetime);
+    impl_->options = options;
+    change_all(impl_->all, driver, options);
+    impl_->previous = previous_drivers(functions.first(1), impl_->all).front();
+}
+
+ScopedBinding::ScopedBinding(ScopedBinding&& other) noexcept = default;
 
 ScopedBinding& ScopedBinding::operator=(ScopedBinding&& other) noexcept {
     if (this != &other) {
-        restore_quietly();
-        bdf_ = other.bdf_;
-        root_ = std::move(other.root_);
-        previous_ = std::move(other.previous_);
-        bound_ = std::exchange(other.bound_, false);
+        std::error_code lost;  // nobody is there to be told
+        restore(lost);
+        impl_ = std::move(other.impl_);
     }
     return *this;
 }
 
-ScopedBinding::~ScopedBinding() { restore_quietly(); }
-
-void ScopedBinding::restore_quietly() noexcept {
+ScopedBinding::~ScopedBinding() {
     std::error_code lost;  // nobody is there to be told
-    if (std::exchange(bound_, false)) uiovfio::restore(bdf_, root_, lost);
+    restore(lost);
+}
+
+void ScopedBinding::restore() {
+    if (!impl_) return;
+    std::exception_ptr first;
+    for (auto bound = impl_->all.rbegin(); bound != impl_->all.rend(); ++bound) {
+        if (!std::exchange(bound->is_changed, false)) continue;
+        if (bound->binding.is_gone()) {
+            bound->binding.forget();
+            continue;
+        }
+        try {
+            bound->binding.put_back(bound->before, impl_->options);
+        } catch (...) {
+            bound->is_changed = true;
+            if (!first) first = std::current_exception();
+        }
+    }
+    if (first) std::rethrow_exception(first);
+}
+
+void ScopedBinding::restore(std::error_code& ec) noexcept {
+    detail::guarded(ec, [&] { restore(); });
+}
+
+void ScopedBinding::release() noexcept {
+    if (impl_) impl_->all.clear();
+}
+
+const std::string& ScopedBinding::previous_driver() const noexcept {
+    static const std::string none;
+    return impl_ ? impl_->previous : none;
 }
 
 }  // namespace uiovfio

@@ -78,10 +78,11 @@ std::optional<Obstacle> group_not_viable(const std::string& object, const PciFun
         commands += fmt::format("{}`pcienic-ctl -s {} bind vfio-pci`", commands.empty() ? "" : ", ", to_string(member));
     }
     if (in_the_way.empty()) return std::nullopt;
-    return Obstacle{Errc::group_not_viable, object,
-                    fmt::format("kernel drivers have other devices of IOMMU group {}: {}",
-                                function.iommu_group.value_or(0), detail::join(in_the_way)),
-                    "bind these, too: " + commands};
+    return Obstacle{
+        Errc::group_not_viable, object,
+        fmt::format("kernel drivers have other devices of IOMMU group {}: {}", function.iommu_group.value_or(0),
+                    detail::join(in_the_way)),
+        fmt::format("bind these, too: {}, or the whole group: `pcienic-ctl -s {} bind --group`", commands, object)};
 }
 
 std::optional<Obstacle> no_permission(const std::string& object, const fs::path& node) {

@@ -24,14 +24,26 @@ namespace fs = std::filesystem;
 
 namespace detail {
 
-std::optional<std::string> read_text(const fs::path& file) {
+std::optional<std::string> read_text(const fs::path& file, std::size_t limit) {
     std::ifstream in{file};
     if (!in) return std::nullopt;
-    std::ostringstream text;
-    text << in.rdbuf();
-    std::string result = std::move(text).str();
+    std::string result;
+    std::array<char, 4096> piece;
+    while (result.size() < limit && (in.read(piece.data(), piece.size()), in.gcount() > 0))
+        result.append(piece.data(), std::min(static_cast<std::size_t>(in.gcount()), limit - result.size()));
     result.erase(result.find_last_not_of(" \t\r\n") + 1);
     return result;
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    // A folder of the kernel's may change while it is read: then what was seen is the answer.
+    for (fs::directory_iterator entry{folder, error}; !error && entry != fs::directory_iterator{};
+         entry.increment(error))
+        names.push_back(entry->path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
 }
 
 std::string link_name(const fs::path& link) {
@@ -43,6 +55,11 @@ namespace {
 
 std::function<int(const fs::path&, std::string_view)>& write_replacement() {
     static std::function<int(const fs::path&, std::string_view)> replacement;
+    return replacement;
+}
+
+std::function<int(const fs::path&)>& open_replacement() {
+    static std::function<int(const fs::path&)> replacement;
     return replacement;
 }
 
@@ -60,6 +77,14 @@ int write_text(const fs::path& file, std::string_view text) {
 void replace_write_text(std::function<int(const fs::path&, std::string_view)> replacement) {
     write_replacement() = std::move(replacement);
 }
+
+int try_open(const fs::path& node) {
+    if (open_replacement()) return open_replacement()(node);
+    const FileDescriptor file{::open(node.c_str(), O_RDWR | O_CLOEXEC)};
+    return file ? 0 : errno;
+}
+
+void replace_try_open(std::function<int(const fs::path&)> replacement) { open_replacement() = std::move(replacement); }
 
 }  // namespace detail
 
@@ -119,9 +144,8 @@ std::vector<PciResource> resources_of(const fs::path& directory) {
 
 std::vector<Bdf> members_of(const fs::path& group) {
     std::vector<Bdf> found;
-    std::error_code none;
-    for (const auto& entry : fs::directory_iterator{group / "devices", none})
-        if (const auto bdf = Bdf::try_parse(entry.path().filename().string())) found.push_back(*bdf);
+    for (const std::string& name : detail::names_in(group / "devices"))
+        if (const auto bdf = Bdf::try_parse(name)) found.push_back(*bdf);
     std::sort(found.begin(), found.end());
     return found;
 }

@@ -4,19 +4,27 @@
 /// \file
 /// Reading and writing the small files that sysfs is made of.
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/sysfs.hpp"
 
 namespace uiovfio::detail {
 
+/// No file of the kernel's that is read here is longer; what is, is cut.
+inline constexpr std::size_t kTextLimit = std::size_t{16} << 20;
+
 /// The file's text without white space at its end; nothing when it cannot be read.
-std::optional<std::string> read_text(const std::filesystem::path& file);
+std::optional<std::string> read_text(const std::filesystem::path& file, std::size_t limit = kTextLimit);
+
+/// The names of what is in a folder, in order; none where it cannot be read.
+std::vector<std::string> names_in(const std::filesystem::path& folder);
 
 /// The last component of what a symbolic link points to; empty when there is none. (".../driver" -> "vfio-pci")
 std::string link_name(const std::filesystem::path& link);
@@ -27,6 +35,12 @@ int write_text(const std::filesystem::path& file, std::string_view text);
 /// For tests on a fake tree, where no kernel acts on what is written: replaces what write_text() does; null restores
 /// it.
 void replace_write_text(std::function<int(const std::filesystem::path&, std::string_view)> replacement);
+
+/// Opens for reading and writing, and closes again. The errno of the failure, 0 for none.
+int try_open(const std::filesystem::path& node);
+
+/// As replace_write_text(), for try_open().
+void replace_try_open(std::function<int(const std::filesystem::path&)> replacement);
 
 inline std::filesystem::path device_directory(const SysfsRoot& root, const Bdf& bdf) {
     return root.sys / "bus/pci/devices" / to_string(bdf);

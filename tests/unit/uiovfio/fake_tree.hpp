@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <uiovfio/sysfs.hpp>
+#include <vector>
 
 namespace uiovfio::test {
 
@@ -22,7 +23,12 @@ class FakeTree {
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"no temporary folder"};
         top_ = name;
         std::filesystem::permissions(top_, std::filesystem::perms{0755});
-        root = {.sys = top_ / "sys", .dev = top_ / "dev", .run = top_ / "run"};
+        root = {.sys = top_ / "sys",
+                .dev = top_ / "dev",
+                .run = top_ / "run",
+                .proc = top_ / "proc",
+                .modules = top_ / "lib/modules",
+                .boot = top_ / "boot"};
         std::filesystem::create_directories(root.sys / "bus/pci/devices");
         std::filesystem::create_directories(root.sys / "bus/pci/drivers");
         put(root.sys / "bus/pci/drivers_probe", "");
@@ -92,6 +98,67 @@ class FakeTree {
     void add_vfio_nodes(unsigned group) const {
         put(root.dev / "vfio/vfio", "");
         put(root.dev / "vfio" / std::to_string(group), "");
+    }
+
+    /// A device of the kernel's in the tree, and the link by which its class has it.
+    void add_class_device(const std::string& class_name, const std::filesystem::path& place) const {
+        std::filesystem::create_directories(place);
+        const auto link = root.sys / "class" / class_name / place.filename();
+        std::filesystem::create_directories(link.parent_path());
+        std::filesystem::create_directory_symlink(place, link);
+    }
+
+    /// A network interface of the function's.
+    void add_interface(const std::string& bdf, const std::string& name, const std::string& state = "up") const {
+        add_class_device("net", device(bdf) / "net" / name);
+        put(device(bdf) / "net" / name / "operstate", state + "\n");
+    }
+
+    /// A bridge, bond or VLAN on top of interfaces.
+    void add_virtual_interface(const std::string& name, const std::vector<std::string>& lower) const {
+        const auto place = root.sys / "devices/virtual/net" / name;
+        add_class_device("net", place);
+        for (const std::string& interface : lower)
+            std::filesystem::create_directory_symlink(root.sys / "class/net" / interface,
+                                                      place / ("lower_" + interface));
+    }
+
+    /// A block device at a place of its own, with its node and its number ("8:1").
+    void add_block(const std::filesystem::path& place, const std::string& number) const {
+        add_class_device("block", place);
+        std::filesystem::create_directories(root.sys / "dev/block");
+        std::filesystem::create_directory_symlink(place, root.sys / "dev/block" / number);
+        put(root.dev / place.filename(), "");
+    }
+
+    /// A mapped device ("dm-0") on top of others.
+    void add_virtual_block(const std::string& name, const std::string& number,
+                           const std::vector<std::string>& slaves) const {
+        const auto place = root.sys / "devices/virtual/block" / name;
+        add_block(place, number);
+        std::filesystem::create_directories(place / "slaves");
+        for (const std::string& slave : slaves)
+            std::filesystem::create_directory_symlink(root.sys / "class/block" / slave, place / "slaves" / slave);
+    }
+
+    /// The lines of /proc/net/route for default routes over these interfaces.
+    void set_default_route(const std::vector<std::string>& interfaces) const {
+        std::string text =
+            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT      \n";
+        for (const std::string& interface : interfaces)
+            text += interface + "\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0          \n";
+        put(root.proc / "net/route", text);
+    }
+
+    void set_mounts(const std::string& text) const { put(root.proc / "self/mountinfo", text); }
+
+    /// A process that has files open.
+    void add_process(int process, const std::string& command, const std::vector<std::filesystem::path>& open) const {
+        const auto directory = root.proc / std::to_string(process);
+        put(directory / "comm", command + "\n");
+        std::filesystem::create_directories(directory / "fd");
+        for (std::size_t i = 0; i < open.size(); ++i)
+            std::filesystem::create_symlink(open[i], directory / "fd" / std::to_string(i + 3));
     }
 
     SysfsRoot root;

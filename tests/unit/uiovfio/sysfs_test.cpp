@@ -5,18 +5,17 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "error_text.hpp"
 #include "fake_tree.hpp"
-#include "sysfs_files.hpp"
-#include "uiovfio/bind.hpp"
 
 namespace uiovfio {
 
 namespace fs = std::filesystem;
+using test::error_text;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -25,18 +24,6 @@ namespace {
 constexpr const char* kDevice = "0000:01:00.0";
 constexpr const char* kOther = "0000:01:00.1";
 const Bdf kBdf{0, 1, 0, 0};
-
-template <class Action>
-std::string error_text(Errc expected, Action&& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        EXPECT_EQ(error.errc(), expected) << error.what();
-        return error.what();
-    }
-    ADD_FAILURE() << "no error";
-    return {};
-}
 
 }  // namespace
 
@@ -221,178 +208,6 @@ TEST_F(WhyNotVfio, TheNodeBelongsToSomebodyElse) {
 
 TEST_F(WhyNotVfio, ThereIsNoSuchDevice) {
     EXPECT_EQ(why_not_vfio(Bdf{0, 9, 0, 0}, tree.root)->errc, Errc::no_such_device);
-}
-
-/// Acts on what is written as the kernel would.
-class Binding : public Sysfs {
-  protected:
-    Binding() {
-        tree.add_function(kDevice);
-        tree.add_driver("vfio-pci");
-        tree.add_driver("pci-stub");
-        tree.set_driver(kDevice, "e1000e");
-        detail::replace_write_text([this](const fs::path& file, std::string_view text) { return act(file, text); });
-    }
-    ~Binding() override { detail::replace_write_text(nullptr); }
-
-    int act(const fs::path& file, std::string_view text) {
-        const std::string name = file.filename();
-        log.push_back(name + "=" + std::string{text.substr(0, text.find('\n'))});
-        if (const auto failure = failures.find(name); failure != failures.end()) {
-            if (failure->second.second-- > 0) return failure->second.first;
-        }
-        if (name == "driver_override") {
-            test::FakeTree::put(file, text == "\n" ? "(null)\n" : std::string{text});
-        } else if (name == "unbind") {
-            tree.set_driver(kDevice, "");
-        } else if (name == "bind") {
-            if (file.parent_path().filename() == refuses) return ENODEV;
-            tree.set_driver(kDevice, file.parent_path().filename());
-        } else if (name == "drivers_probe") {
-            tree.set_driver(kDevice, "e1000e");
-        }
-        return 0;
-    }
-
-    std::string driver() { return describe(kBdf, tree.root).driver; }
-    std::string driver_override() { return describe(kBdf, tree.root).driver_override; }
-
-    std::vector<std::string> log;
-    std::map<std::string, std::pair<int, int>> failures;  // file -> errno, how often
-    std::string refuses;                                  // a driver that does not take the device
-};
-
-TEST_F(Binding, GoesThroughTheOverrideAndRemembers) {
-    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
-    EXPECT_THAT(log, ElementsAre("driver_override=vfio-pci", "unbind=0000:01:00.0", "bind=0000:01:00.0"));
-    EXPECT_EQ(driver(), "vfio-pci");
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
-}
-
-TEST_F(Binding, IsUndoneByRestore) {
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
-    EXPECT_EQ(driver(), "e1000e");
-    EXPECT_EQ(driver_override(), "");
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
-}
-
-TEST_F(Binding, RemembersTheFirstDriverOverSeveralBinds) {
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    EXPECT_EQ(uiovfio::bind(kBdf, "pci-stub", tree.root), "vfio-pci");
-    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
-}
-
-TEST_F(Binding, RemembersTheFirstDriverOverAnUnbind) {
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    uiovfio::unbind(kBdf, tree.root);
-    EXPECT_EQ(uiovfio::bind(kBdf, "pci-stub", tree.root), "");
-    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
-}
-
-TEST_F(Binding, RemembersADriverToWhichSomebodyElseBoundTheDevice) {
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    uiovfio::unbind(kBdf, tree.root);
-    tree.set_driver(kDevice, "igb_uio");
-    test::FakeTree::put(tree.device(kDevice) / "driver_override", "igb_uio\n");
-    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "igb_uio");
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), "igb_uio");
-    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "igb_uio");
-    EXPECT_EQ(driver_override(), "igb_uio");
-}
-
-TEST_F(Binding, KeepsTheRecordWhenALaterBindFails) {
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    tree.set_driver(kDevice, "igb_uio");
-    refuses = "pci-stub";
-    error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "pci-stub", tree.root); });
-    EXPECT_EQ(driver(), "igb_uio");
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
-}
-
-// As vfio-pci, which takes no device of its own accord.
-TEST_F(Binding, RestoresTheOverrideByWhichTheDriverCame) {
-    test::FakeTree::put(tree.device(kDevice) / "driver_override", "e1000e\n");
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
-    uiovfio::restore(kBdf, tree.root);
-    EXPECT_EQ(driver_override(), "e1000e");
-}
-
-TEST_F(Binding, RestoresADeviceThatHadNoDriver) {
-    tree.set_driver(kDevice, "");
-    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "");
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), "");
-    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "");
-    EXPECT_EQ(driver(), "");
-}
-
-TEST_F(Binding, LetsTheKernelChooseWithoutARecord) {
-    tree.set_driver(kDevice, "vfio-pci");
-    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
-    EXPECT_THAT(log, ElementsAre("unbind=0000:01:00.0", "driver_override=", "drivers_probe=0000:01:00.0"));
-}
-
-TEST_F(Binding, DoesNothingWhenTheDriverIsThere) {
-    EXPECT_EQ(uiovfio::bind(kBdf, "e1000e", tree.root), "e1000e");
-    EXPECT_TRUE(log.empty());
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
-}
-
-TEST_F(Binding, RollsBackWhenTheDriverRefuses) {
-    refuses = "vfio-pci";
-    EXPECT_THAT(error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); }),
-                HasSubstr("the driver vfio-pci did not take the device"));
-    EXPECT_EQ(driver(), "e1000e");
-    EXPECT_EQ(driver_override(), "");
-    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
-}
-
-TEST_F(Binding, RollsBackWhenItMayNot) {
-    failures["unbind"] = {EACCES, 1};
-    error_text(Errc::permission_denied, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); });
-    EXPECT_EQ(driver(), "e1000e");
-    EXPECT_EQ(driver_override(), "");
-}
-
-TEST_F(Binding, TriesAnUnbindAgainThatIsRefusedForAMoment) {
-    failures["unbind"] = {EINVAL, 2};
-    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
-    EXPECT_EQ(driver(), "vfio-pci");
-}
-
-TEST_F(Binding, KnowsItsDriversAndDevices) {
-    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "nonsense", tree.root); }),
-                HasSubstr("modprobe nonsense"));
-    error_text(Errc::no_such_device, [&] { uiovfio::bind(Bdf{0, 9, 0, 0}, "vfio-pci", tree.root); });
-    error_text(Errc::no_such_device, [&] { uiovfio::unbind(Bdf{0, 9, 0, 0}, tree.root); });
-    std::error_code ec;
-    EXPECT_EQ(uiovfio::restore(Bdf{0, 9, 0, 0}, tree.root, ec), "");
-    EXPECT_EQ(ec, Errc::no_such_device);
-}
-
-TEST_F(Binding, UnbindLeavesNeitherDriverNorOverride) {
-    uiovfio::bind(kBdf, "vfio-pci", tree.root);
-    EXPECT_EQ(uiovfio::unbind(kBdf, tree.root), "vfio-pci");
-    EXPECT_EQ(driver(), "");
-    EXPECT_EQ(driver_override(), "");
-    EXPECT_EQ(uiovfio::unbind(kBdf, tree.root), "");
-}
-
-TEST_F(Binding, LastsAsLongAsItsScope) {
-    {
-        ScopedBinding binding{kBdf, "vfio-pci", tree.root};
-        EXPECT_EQ(driver(), "vfio-pci");
-        EXPECT_EQ(binding.previous_driver(), "e1000e");
-        const ScopedBinding moved = std::move(binding);
-        EXPECT_EQ(driver(), "vfio-pci");
-    }
-    EXPECT_EQ(driver(), "e1000e");
-    {
-        ScopedBinding binding{kBdf, "vfio-pci", tree.root};
-        binding.release();
-    }
-    EXPECT_EQ(driver(), "vfio-pci");
 }
 
 }  // namespace uiovfio

@@ -18,6 +18,7 @@ Exit exit_for(uiovfio::Errc errc) noexcept {
         case interrupt_capacity:
         case no_such_vector:
         case bad_trace:
+        case device_in_use:
             return Exit::usage;
         case no_such_device:
         case ambiguous_device:

@@ -4,64 +4,135 @@
 /// \file
 /// Giving a device to another kernel driver, and giving it back.
 ///
+///     {
+///         uiovfio::ScopedBinding binding{bdf, "vfio-pci"};
+///         auto device = uiovfio::Device::open(bdf);
+///         ...
+///     }                                                   // closed, then back with its former driver
+///
 /// Binding goes through driver_override, so that the new driver takes this one device and no other of its kind. The
 /// previous driver's name, and the driver_override by which it may have come, are kept in SysfsRoot::run, so that
 /// another process, later, can restore it. Over several binds it is the first driver that is kept, until somebody else
-/// binds the device to another. All functions need the right to write to sysfs (root). They are not meant to
-/// run on one device from two processes at a time.
+/// binds the device to another.
+///
+/// A device that the machine needs where it is (uses_of()) is refused, unless BindOptions::force says otherwise. One
+/// that a process has open through VFIO is not unbound: the kernel would wait for that process for as long as it takes.
+/// That process may be this one: whoever is told by the kernel to let a device go closes it first.
+///
+/// All functions need the right to write to sysfs and to SysfsRoot::run (root). They may be called from any thread and
+/// any process; changes of one device's driver wait for each other.
 
+#include <chrono>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/sysfs.hpp"
+#include "uiovfio/use.hpp"
 
 namespace uiovfio {
 
+struct BindOptions {
+    /// Also where the machine uses the device, and loses what it uses it for.
+    bool force = false;
+    /// How long to wait for a process that still has the device open: one that just ended may take a moment.
+    std::chrono::milliseconds busy_timeout{1000};
+};
+
 /// Takes the device from its driver and binds it to `driver` ("vfio-pci"). Returns the previous driver's name, empty if
-/// it had none; when the device has that driver already, does nothing and returns its name.
+/// it had none; when the device has that driver already, does nothing and returns its name. Waits for the node that the
+/// kernel makes for the new driver, for at most a second.
 /// On failure the previous driver has the device again and driver_override is as it was.
-/// Throws no_such_device, no_such_driver, bind_failed, permission_denied.
-std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root = {});
+/// Throws no_such_device, no_such_driver, bind_failed, device_in_use, device_busy, permission_denied.
+std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root = {}, const BindOptions& options = {});
+std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, const BindOptions& options,
+                 std::error_code& ec) noexcept;
 std::string bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, std::error_code& ec) noexcept;
 
+/// bind() for several functions, all or none: when one fails, all are as they were. Returns the previous drivers, in
+/// the order of the functions. All of them are looked at before the first is touched.
+std::vector<std::string> bind_all(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root = {},
+                                  const BindOptions& options = {});
+std::vector<std::string> bind_all(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
+                                  const BindOptions& options, std::error_code& ec) noexcept;
+
 /// Takes the device from its driver, clears driver_override, and leaves it without one. Returns the driver's name,
-/// empty if it had none. Throws no_such_device, permission_denied.
-std::string unbind(const Bdf& bdf, const SysfsRoot& root = {});
+/// empty if it had none. What restore() gives back stays on record.
+/// Throws no_such_device, bind_failed, device_in_use, device_busy, permission_denied.
+std::string unbind(const Bdf& bdf, const SysfsRoot& root = {}, const BindOptions& options = {});
+std::string unbind(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options, std::error_code& ec) noexcept;
 std::string unbind(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
 
 /// Undoes bind(): clears driver_override and gives the device back to the driver that is on record, or to none if it
 /// had none. Returns that driver's name. Without a record, does what the kernel would do by itself: clears
-/// driver_override and lets it look for a driver. Throws no_such_device, bind_failed, permission_denied.
-std::string restore(const Bdf& bdf, const SysfsRoot& root = {});
+/// driver_override and lets it look for a driver.
+/// Throws no_such_device, no_such_driver, bind_failed, device_in_use, device_busy, permission_denied. A device that is
+/// gone has no record any more.
+std::string restore(const Bdf& bdf, const SysfsRoot& root = {}, const BindOptions& options = {});
+std::string restore(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options, std::error_code& ec) noexcept;
 std::string restore(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
 
 /// The driver that restore() would give the device back to; empty text for "it had none", nothing without a record.
 std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root = {});
 
-/// Binds for as long as it lives, then restores. Move-only.
+/// The functions that bind() has on record, in order: restoring all of them undoes everything.
+std::vector<Bdf> recorded_functions(const SysfsRoot& root = {});
+
+/// The function, and the other members of its IOMMU group that userspace can have: all but bridges, which stay with the
+/// kernel and do no harm there. Throws no_such_device.
+std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root = {});
+std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
+
+/// What bind() would do, told before it is done.
+struct BindPlan {
+    Bdf bdf;
+    std::string now;   ///< the driver that has it, or empty
+    std::string then;  ///< the driver that would; the same as `now` where there is nothing to do
+    /// The driver that restore() would give it back to afterwards, empty for none; nothing where that would be the
+    /// kernel's choice.
+    std::optional<std::string> back;
+    std::vector<Use> uses;  ///< what bind() would refuse for
+};
+
+/// Changes nothing, and needs no rights. Throws no_such_device, no_such_driver.
+BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root = {});
+BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, std::error_code& ec) noexcept;
+
+/// Binds for as long as it lives, then puts back what it found: not the driver of an earlier bind(), and nothing where
+/// the device had that driver already. Until then, changes of these functions' drivers by others are refused. What a
+/// process that was killed has left is undone by restore(), `pcienic-ctl restore`. Move-only.
 class ScopedBinding {
   public:
-    /// bind(), with what it throws.
-    ScopedBinding(const Bdf& bdf, std::string_view driver, SysfsRoot root = {});
+    /// Throws as bind() does.
+    ScopedBinding(const Bdf& bdf, std::string_view driver, const SysfsRoot& root = {}, const BindOptions& options = {});
+    /// Several functions, at least one, all or none.
+    ScopedBinding(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root = {},
+                  const BindOptions& options = {});
     ScopedBinding(ScopedBinding&& other) noexcept;
     ScopedBinding& operator=(ScopedBinding&& other) noexcept;
+    /// Restores, and has nobody to tell where that fails: then the record stays for restore().
     ~ScopedBinding();
 
-    /// Leaves the device with its new driver; the record stays for a later restore().
-    void release() noexcept { bound_ = false; }
-    /// What bind() returned.
-    [[nodiscard]] const std::string& previous_driver() const noexcept { return previous_; }
+    /// Restores now. Goes on to the next function where one fails, and throws the first failure; those that failed can
+    /// be tried again. One whose device is gone counts as restored.
+    /// Throws no_such_driver, bind_failed, device_busy, permission_denied.
+    void restore();
+    void restore(std::error_code& ec) noexcept;
+
+    /// Leaves the devices with their new driver; the records stay for a later restore().
+    void release() noexcept;
+
+    /// The driver that the first function had; empty for none, and after a move.
+    [[nodiscard]] const std::string& previous_driver() const noexcept;
 
   private:
-    void restore_quietly() noexcept;
-
-    Bdf bdf_;
-    SysfsRoot root_;
-    std::string previous_;
-    bool bound_ = false;
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace uiovfio

@@ -35,6 +35,7 @@ enum class Errc {
     group_not_viable,        ///< another function of the IOMMU group is in the hands of a kernel driver
     group_busy,              ///< another process holds the IOMMU group
     device_busy,             ///< another process, or this one, has the device open
+    device_in_use,           ///< the machine needs the device where it is, or another process has bound it
     no_iommu,                ///< the machine has no IOMMU in use
     no_vfio,                 ///< the kernel's VFIO modules are not there
     permission_denied,       ///< the process may not open the node

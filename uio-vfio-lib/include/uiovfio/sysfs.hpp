@@ -23,6 +23,9 @@ struct SysfsRoot {
     std::filesystem::path sys = "/sys";
     std::filesystem::path dev = "/dev";
     std::filesystem::path run = "/run/uiovfio";  ///< where bind() remembers previous drivers
+    std::filesystem::path proc = "/proc";
+    std::filesystem::path modules = "/lib/modules";  ///< a folder for each kernel release
+    std::filesystem::path boot = "/boot";            ///< where distributions put a kernel's configuration
 };
 
 /// A BAR as sysfs describes it (the file "resource").

@@ -22,4 +22,5 @@
 #include "uiovfio/subscription.hpp"
 #include "uiovfio/sysfs.hpp"
 #include "uiovfio/trace.hpp"
+#include "uiovfio/use.hpp"
 #include "uiovfio/window.hpp"

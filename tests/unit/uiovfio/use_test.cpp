@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+#include "uiovfio/use.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "fake_tree.hpp"
+#include "sysfs_files.hpp"
+
+namespace uiovfio {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+namespace {
+
+constexpr const char* kDevice = "0000:01:00.0";
+constexpr const char* kOther = "0000:02:00.0";
+const Bdf kBdf{0, 1, 0, 0};
+const Bdf kOtherBdf{0, 2, 0, 0};
+
+}  // namespace
+
+class UseOf : public testing::Test {
+  protected:
+    UseOf() {
+        tree.add_function(kDevice);
+        tree.add_function(kOther);
+    }
+    ~UseOf() override { detail::replace_try_open(nullptr); }
+
+    std::vector<std::string> told(const Bdf& bdf = kBdf) {
+        std::vector<std::string> words;
+        for (const Use& use : uses_of(bdf, tree.root)) words.push_back(to_string(use));
+        return words;
+    }
+
+    test::FakeTree tree;
+};
+
+TEST_F(UseOf, ADeviceThatDoesNothingHasNone) {
+    EXPECT_THAT(told(), IsEmpty()) << "without /proc at all";
+    tree.add_interface(kDevice, "eth0");
+    tree.add_interface(kOther, "eth1");
+    tree.set_default_route({"eth1"});
+    EXPECT_THAT(told(), IsEmpty());
+    EXPECT_THAT(told(kOtherBdf), ElementsAre("eth1 carries the machine's default route"));
+}
+
+// --- the default route
+// ------------------------------------------------------------------------------------------------
+
+TEST_F(UseOf, TheDefaultRouteInEitherFamily) {
+    tree.add_interface(kDevice, "eth0");
+    test::FakeTree::put(tree.root.proc / "net/ipv6_route",
+                        "00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
+                        "fd000000000000000000000000000001 00000400 00000002 00000000 00000003     eth0\n");
+    EXPECT_THAT(uses_of(kBdf, tree.root),
+                ElementsAre(Use{.kind = Use::Kind::default_route, .through = "eth0", .by = "eth0"}));
+    tree.set_default_route({"eth0"});
+    EXPECT_EQ(told().size(), 1u) << "once is enough";
+}
+
+TEST_F(UseOf, ARouteByABridgeOnABondOnAVlan) {
+    tree.add_interface(kDevice, "eth0");
+    tree.add_interface(kOther, "eth1");
+    tree.add_virtual_interface("eth0.100", {"eth0"});
+    tree.add_virtual_interface("bond0", {"eth0.100", "eth1"});
+    tree.add_virtual_interface("br0", {"bond0"});
+    tree.set_default_route({"br0"});
+    EXPECT_THAT(told(), ElementsAre("eth0 carries the machine's default route, by way of br0"));
+    EXPECT_THAT(told(kOtherBdf), ElementsAre("eth1 carries the machine's default route, by way of br0"));
+}
+
+TEST_F(UseOf, ABridgeWhoseMembersOnlyNameIt) {
+    tree.add_interface(kDevice, "eth0");
+    tree.add_virtual_interface("br0", {});
+    fs::create_directory_symlink(tree.root.sys / "class/net/br0", tree.device(kDevice) / "net/eth0/master");
+    tree.set_default_route({"br0"});
+    EXPECT_THAT(told(), ElementsAre("eth0 carries the machine's default route, by way of br0"));
+}
+
+TEST_F(UseOf, AnInterfaceBehindTheFunction) {
+    const auto place = tree.device(kDevice) / "virtio0/net/eth0";  // a bus of its own in between
+    tree.add_class_device("net", place);
+    tree.set_default_route({"eth0"});
+    EXPECT_THAT(told(), ElementsAre("eth0 carries the machine's default route"));
+}
+
+TEST_F(UseOf, AnInterfaceOfAVirtualFunction) {
+    fs::create_directory_symlink(tree.device(kOther), tree.device(kDevice) / "virtfn0");
+    tree.add_interface(kOther, "eth1");
+    tree.set_default_route({"eth1"});
+    EXPECT_THAT(told(), ElementsAre("eth1 carries the machine's default route"));
+}
+
+TEST_F(UseOf, LinksInACircleEnd) {
+    tree.add_virtual_interface("br0", {});
+    tree.add_virtual_interface("br1", {"br0"});
+    fs::create_directory_symlink(tree.root.sys / "class/net/br1", tree.root.sys / "class/net/br0/lower_br1");
+    tree.set_default_route({"br0", "../../../etc", "nowhere"});
+    EXPECT_THAT(told(), IsEmpty());
+}
+
+// --- disks
+// ------------------------------------------------------------------------------------------------------------
+
+TEST_F(UseOf, AMountedPartition) {
+    const auto disk = tree.device(kDevice) / "ata1/block/sda";
+    tree.add_block(disk, "8:0");
+    tree.add_block(disk / "sda2", "8:2");
+    tree.set_mounts(
+        "21 26 0:20 / /proc rw,relatime shared:1 - proc proc rw\n"
+        "30 1 8:2 / / rw,relatime shared:1 master:2 - ext4 /dev/root rw\n"
+        "31 1 8:2 /home /mnt/my\\040home rw,relatime - ext4 /dev/root rw\n");
+    EXPECT_THAT(uses_of(kBdf, tree.root),
+                ElementsAre(Use{.kind = Use::Kind::mount, .through = "sda2", .by = "sda2", .mount_point = "/"}))
+        << "a bind mount adds nothing";
+    EXPECT_THAT(told(), ElementsAre("sda2 holds the file system that is mounted on /"));
+    EXPECT_THAT(told(kOtherBdf), IsEmpty());
+}
+
+TEST_F(UseOf, AFileSystemOnAMappedDeviceOnARaid) {
+    tree.add_block(tree.device(kDevice) / "nvme/nvme0/nvme0n1", "259:0");
+    tree.add_block(tree.device(kOther) / "nvme/nvme1/nvme1n1", "259:1");
+    tree.add_virtual_block("md0", "9:0", {"nvme0n1", "nvme1n1"});
+    tree.add_block(tree.root.sys / "devices/virtual/block/md0/md0p1", "259:2");
+    tree.add_virtual_block("dm-1", "253:1", {"md0p1"});
+    tree.set_mounts("30 1 253:1 / /var rw - xfs /dev/mapper/var rw\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1 holds the file system that is mounted on /var, by way of dm-1"));
+    EXPECT_THAT(told(kOtherBdf), ElementsAre("nvme1n1 holds the file system that is mounted on /var, by way of dm-1"));
+}
+
+TEST_F(UseOf, ADiskWithSeveralPaths) {
+    const auto subsystem = tree.root.sys / "devices/virtual/nvme-subsystem/nvme-subsys0";
+    tree.add_block(subsystem / "nvme0n1", "259:0");
+    tree.add_block(subsystem / "nvme0n1/nvme0n1p1", "259:1");
+    fs::create_directories(tree.device(kDevice) / "nvme/nvme0");
+    fs::create_directory_symlink(tree.device(kDevice) / "nvme/nvme0", subsystem / "nvme0");
+    tree.set_mounts("30 1 259:1 / /srv rw - ext4 /dev/nvme0n1p1 rw\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1p1 holds the file system that is mounted on /srv"));
+    EXPECT_THAT(told(kOtherBdf), IsEmpty());
+}
+
+TEST_F(UseOf, AFileSystemWithNumbersOfItsOwn) {
+    tree.add_block(tree.device(kDevice) / "block/sda", "8:0");
+    tree.add_block(tree.device(kOther) / "block/sdb", "8:16");
+    for (const char* disk : {"sda", "sdb"}) fs::create_directories(tree.root.sys / "fs/btrfs/0123-4567/devices" / disk);
+    tree.set_mounts("30 1 0:45 /@ /pool rw - btrfs /dev/sda rw\n");
+    EXPECT_THAT(told(), ElementsAre("sda holds the file system that is mounted on /pool"));
+    EXPECT_THAT(told(kOtherBdf), ElementsAre("sdb holds the file system that is mounted on /pool"));
+}
+
+TEST_F(UseOf, AMountThatOnlyProcessOneSees) {
+    tree.add_block(tree.device(kDevice) / "block/sda", "8:0");
+    tree.set_mounts("");
+    test::FakeTree::put(tree.root.proc / "1/mountinfo", "30 1 8:0 / / rw - ext4 /dev/sda rw\n");
+    EXPECT_THAT(told(), ElementsAre("sda holds the file system that is mounted on /"));
+}
+
+TEST_F(UseOf, SwapSpace) {
+    tree.add_block(tree.device(kDevice) / "block/sda", "8:0");
+    tree.add_virtual_block("dm-0", "253:0", {"sda"});
+    fs::create_directories(tree.root.dev / "mapper");
+    fs::create_symlink(tree.root.dev / "dm-0", tree.root.dev / "mapper/swap");
+    test::FakeTree::put(tree.root.proc / "swaps",
+                        "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+                        "/swapfile                               file\t\t1048572\t\t0\t\t-3\n"
+                        "/dev/mapper/swap                        partition\t1048572\t\t0\t\t-2\n");
+    EXPECT_THAT(told(), ElementsAre("sda is swap space in use, by way of dm-0"));
+}
+
+TEST_F(UseOf, SlavesInACircleEnd) {
+    tree.add_virtual_block("dm-0", "253:0", {});
+    tree.add_virtual_block("dm-1", "253:1", {"dm-0"});
+    fs::create_directory_symlink(tree.root.sys / "class/block/dm-1", tree.root.sys / "class/block/dm-0/slaves/dm-1");
+    tree.set_mounts("30 1 253:0 / / rw - ext4 /dev/dm-0 rw\n31 1 ../..:0 / /x rw - ext4 /dev/../sda rw\n");
+    EXPECT_THAT(told(), IsEmpty());
+}
+
+// --- the screen
+// -------------------------------------------------------------------------------------------------------
+
+TEST_F(UseOf, TheConsolesScreen) {
+    tree.add_class_device("graphics", tree.device(kDevice) / "graphics/fb0");
+    EXPECT_THAT(told(), IsEmpty()) << "nothing is written there";
+    const auto console = tree.root.sys / "class/vtconsole/vtcon1";
+    test::FakeTree::put(console / "name", "(M) frame buffer device\n");
+    test::FakeTree::put(console / "bind", "0\n");
+    EXPECT_THAT(told(), IsEmpty());
+    test::FakeTree::put(console / "bind", "1\n");
+    EXPECT_THAT(told(), ElementsAre("fb0 is the machine's console"));
+    EXPECT_THAT(told(kOtherBdf), IsEmpty());
+}
+
+TEST_F(UseOf, KindsHaveNames) {
+    EXPECT_EQ(name(Use::Kind::default_route), "default_route");
+    EXPECT_EQ(name(Use::Kind::mount), "mount");
+    EXPECT_EQ(name(Use::Kind::swap), "swap");
+    EXPECT_EQ(name(Use::Kind::console), "console");
+}
+
+// --- who has it open
+// --------------------------------------------------------------------------------------------------
+
+TEST_F(UseOf, HoldersAreNamed) {
+    tree.set_group(kDevice, 7);
+    fs::create_directories(tree.device(kDevice) / "vfio-dev/vfio3");
+    fs::create_directories(tree.device(kDevice) / "uio/uio0");
+    test::FakeTree::put(tree.device(kDevice) / "resource0", "");
+    tree.add_process(30, "by-group", {"/dev/null", tree.root.dev / "vfio/7"});
+    tree.add_process(9, "by-device", {tree.root.dev / "vfio/devices/vfio3"});
+    tree.add_process(40, "by-uio", {tree.root.dev / "uio0"});
+    tree.add_process(50, "by-bar", {fs::canonical(tree.device(kDevice)) / "resource0"});
+    tree.add_process(60, "of-another", {tree.root.dev / "vfio/8"});
+    tree.add_process(70, "with\x1b[2Jcontrols", {tree.root.dev / "uio0"});
+    fs::create_directories(tree.root.proc / "99999999999999999999/fd");
+    EXPECT_THAT(holders_of(kBdf, tree.root),
+                ElementsAre(Holder{9, "by-device"}, Holder{30, "by-group"}, Holder{40, "by-uio"}, Holder{50, "by-bar"},
+                            Holder{70, "with?[2Jcontrols"}));
+    EXPECT_EQ(to_string(Holder{9, "by-device"}), "process 9 (by-device)");
+    EXPECT_EQ(to_string(Holder{9, ""}), "process 9");
+}
+
+TEST_F(UseOf, AGroupThatDoesNotOpenIsHeld) {
+    tree.set_group(kDevice, 7);
+    detail::replace_try_open([&](const fs::path& node) { return node == tree.root.dev / "vfio/7" ? EBUSY : ENOENT; });
+    EXPECT_FALSE(is_held(kBdf, tree.root)) << "not bound to vfio-pci";
+    tree.set_driver(kDevice, "vfio-pci");
+    EXPECT_TRUE(is_held(kBdf, tree.root));
+    detail::replace_try_open([&](const fs::path& node) { return node.filename() == "noiommu-7" ? EBUSY : ENOENT; });
+    EXPECT_TRUE(is_held(kBdf, tree.root)) << "the node where there is no IOMMU";
+    detail::replace_try_open([](const fs::path&) { return EACCES; });
+    EXPECT_FALSE(is_held(kBdf, tree.root));
+}
+
+TEST_F(UseOf, ADeviceWhoseNodeIsOpenIsHeld) {
+    tree.set_driver(kDevice, "vfio-pci");
+    fs::create_directories(tree.device(kDevice) / "vfio-dev/vfio3");
+    EXPECT_FALSE(is_held(kBdf, tree.root));
+    tree.add_process(9, "driver", {tree.root.dev / "vfio/devices/vfio3"});
+    EXPECT_TRUE(is_held(kBdf, tree.root));
+}
+
+}  // namespace uiovfio
