@@ -70,7 +70,7 @@ _pcienic_value() {
         --direction) _pcienic_offer host-to-device device-to-host host-to-host host device ;;
         --format) _pcienic_offer jsonl chrome ;;
         --in | --out | --bin | --trace | --resolve | -F) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
-        --timeout | --interval | --count | --size | --offset | --pattern | --vector | --vectors) ;;
+        --timeout | --interval | --grace | --count | --size | --offset | --pattern | --vector | --vectors) ;;
         --trace-limit | --trace-memory) ;;
         *) return 1 ;;
     esac
@@ -97,6 +97,10 @@ _pcienic_ctl() {
         [[ $word == : ]] && command=
         [[ -z $command && " ${commands[*]} " == *" $word "* ]] && command=$word
     done
+    if [[ $command == with && " ${words[*]} " == *' -- '* ]]; then
+        mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
+        return
+    fi
     if [[ $cur == -* ]]; then
         [[ -z $command ]] || _pcienic_options "${words[0]}" "$command"
         _pcienic_options "${words[0]}"
@@ -106,7 +110,7 @@ _pcienic_ctl() {
     case $command in
         '') _pcienic_offer "${commands[@]}" ;;
         regs | read | write | set | clear | toggle | dump | wait | watch) _pcienic_registers "${words[0]}" ;;
-        bind) _pcienic_offer $(_pcienic_drivers) ;;
+        bind | with) _pcienic_offer $(_pcienic_drivers) ;;
         dma) _pcienic_offer copy fill verify ;;
         trace)
             if [[ ${words[-1]} == trace ]]; then

@@ -23,12 +23,14 @@ using cli::Exit;
 using cli::Failure;
 
 constexpr std::string_view kName = "pcienic-ctl";
+constexpr std::string_view kWith = "with";  // the operation whose command line ends in another one
 
 constexpr std::string_view kExamples =
     "  pcienic-ctl read STATUS                       the value alone, for scripts\n"
     "  pcienic-ctl write SCRATCH=0xdeadbeef          by name; NAME.FIELD=V changes the field only\n"
     "  pcienic-ctl write IRQ_MASK0=0x8 : irq 3 --timeout 1s\n"
-    "  pcienic-ctl -s 00:04.0 read BAR0:0x0.w        any device, by offset\n";
+    "  pcienic-ctl -s 00:04.0 read BAR0:0x0.w        any device, by offset\n"
+    "  pcienic-ctl -s 00:04.0 with vfio-pci -- ./my-driver    bound for as long as the program runs\n";
 
 constexpr std::string_view kNotes =
     "Several operations: separate them with ' : '. VFIO resets the device whenever it is opened and closed, so what "
@@ -71,6 +73,8 @@ class Parser {
         add_register_operations(app_, chosen_);
         add_observe_operations(app_, chosen_);
         add_device_operations(app_, chosen_);
+        add_binding_operations(app_, chosen_);
+        add_with_operation(app_, chosen_);
         add_dma_operation(app_, chosen_);
         add_run_operation(app_, chosen_);
         add_trace_operation(app_, chosen_);
@@ -112,16 +116,25 @@ class Parser {
     Chosen chosen_;
 };
 
-std::vector<std::vector<std::string>> split_operations(const std::vector<std::string>& arguments) {
-    std::vector<std::vector<std::string>> operations(1);
-    for (const std::string& argument : arguments) {
-        if (argument == ":") {
-            operations.emplace_back();
+struct Split {
+    std::vector<std::vector<std::string>> operations{1};
+    std::vector<std::string> command;  ///< of another program: not ours to read
+};
+
+Split split_operations(const std::vector<std::string>& arguments) {
+    Split split;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        std::vector<std::string>& last = split.operations.back();
+        if (arguments[i] == ":") {
+            split.operations.emplace_back();
+        } else if (arguments[i] == "--" && std::ranges::find(last, kWith) != last.end()) {
+            split.command.assign(arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1, arguments.end());
+            break;
         } else {
-            operations.back().push_back(argument);
+            last.push_back(arguments[i]);
         }
     }
-    return operations;
+    return split;
 }
 
 /// A line of a script is a command line without the program's name; quotes are not needed and have no meaning.
@@ -183,12 +196,18 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
     GlobalOptions options;
     cli::Output output{std::string{kName}, world.out};
     std::vector<Chosen> operations;
-    for (const std::vector<std::string>& part : split_operations(arguments)) {
+    Split split = split_operations(arguments);
+    options.command = std::move(split.command);
+    for (const std::vector<std::string>& part : split.operations) {
         const auto globals = operations.empty() ? Parser::Globals::taken : Parser::Globals::refused;
         Chosen operation = Parser{options, output}.parse(part, world.out, globals);
         if (!operation) return Exit::ok;
         operations.push_back(std::move(operation));
     }
+    if (operations.size() > 1 && !std::ranges::all_of(operations, &Operation::can_share))
+        throw Failure{Exit::usage, fmt::format("{}: leaves the device to another program: give it an invocation of its "
+                                               "own",
+                                               kWith)};
     Session session{world, options, output};
     if (operations.size() > 1) session.collect();
     try {
@@ -219,6 +238,10 @@ std::vector<Chosen> parse_script(std::istream& script, const std::string& name) 
             if (!operation) throw Failure{Exit::usage, "a script has no use for help"};
             if (arguments.front() == "run")
                 throw Failure{Exit::usage, "a script cannot run another: put its lines here"};
+            if (!operation->can_share())
+                throw Failure{Exit::usage, fmt::format("a script cannot leave the device to another program: run it "
+                                                       "from `pcienic-ctl {}`",
+                                                       kWith)};
             operations.push_back(operation);
         } catch (const Failure& failure) {
             throw Failure{failure.code(), fmt::format("{}:{}: {}", name, number, failure.what())};

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: MIT
-// info, reset, irq, bind, unbind
+// info, reset, irq
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <ostream>
 
 #include "cli/number.hpp"
 #include "operation.hpp"
-#include "uiovfio/bind.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -211,107 +208,12 @@ class Irq : public Operation {
     std::chrono::nanoseconds limit_{};
 };
 
-/// Network interfaces of the function that are up: somebody is using it.
-std::vector<std::string> interfaces_up(const uiovfio::Bdf& bdf, const uiovfio::SysfsRoot& root) {
-    std::vector<std::string> names;
-    std::error_code error;
-    for (const auto& entry :
-         std::filesystem::directory_iterator{root.sys / "bus/pci/devices" / to_string(bdf) / "net", error}) {
-        std::string state;
-        std::ifstream{entry.path() / "operstate"} >> state;
-        if (state == "up") names.push_back(entry.path().filename());
-    }
-    return names;
-}
-
-class Rebind : public Operation {
-  public:
-    void prepare(Session& session) override {
-        const uiovfio::PciFunction& function = session.function();
-        const std::vector<std::string> up = interfaces_up(function.bdf, session.world().root);
-        if (up.empty() || force_) return;
-        throw Failure{Exit::usage,
-                      fmt::format("{}: its network interface {} is up: 'ip link set {} down' first, or --force",
-                                  to_string(function.bdf), fmt::join(up, ", "), up.front())};
-    }
-
-  protected:
-    static Exit report(Session& session, const std::string& before, const std::string& after) {
-        Json row{{"bdf", to_string(session.function().bdf)},
-                 {"previous", before.empty() ? Json{} : Json(before)},
-                 {"driver", after.empty() ? Json{} : Json(after)}};
-        session.emit(
-            {.schema = "pcienic.bind/1", .rows = Json::array({row}), .raw_key = "driver", .line = [](const Json& line) {
-                 const auto name = [&](const char* key) {
-                     return line[key].is_null() ? "no driver" : line[key].get<std::string>();
-                 };
-                 return fmt::format("{}: {} -> {}", line["bdf"].get<std::string>(), name("previous"), name("driver"));
-             }});
-        return Exit::ok;
-    }
-
-    bool force_ = false;
-};
-
-class Bind : public Rebind {
-  public:
-    void add_options(CLI::App& app) {
-        app.add_option("driver", driver_, "The kernel driver; default vfio-pci")->type_name("DRIVER");
-        app.add_flag("--force", force_, "Also where a network interface of the device is up");
-    }
-
-    void explain(Session& session) override {
-        const uiovfio::PciFunction& function = session.function();
-        fmt::print(session.output().stream(), "would bind {} to {}, and note {} for unbind\n", to_string(function.bdf),
-                   driver_, function.driver.empty() ? "that it had no driver" : function.driver);
-    }
-
-    Exit run(Session& session) override {
-        return report(session, uiovfio::bind(session.function().bdf, driver_, session.world().root), driver_);
-    }
-
-  private:
-    std::string driver_ = "vfio-pci";
-};
-
-class Unbind : public Rebind {
-  public:
-    void add_options(CLI::App& app) {
-        app.add_flag("--none", none_, "Leave the device without a driver instead");
-        app.add_flag("--force", force_, "Also where a network interface of the device is up");
-    }
-
-    void explain(Session& session) override {
-        const uiovfio::PciFunction& function = session.function();
-        const auto recorded = uiovfio::recorded_driver(function.bdf, session.world().root);
-        const std::string next = none_ || (recorded && recorded->empty()) ? "no driver"
-                                 : recorded                               ? *recorded
-                                                                          : "whichever driver the kernel finds";
-        fmt::print(session.output().stream(), "would take {} from {} and give it to {}\n", to_string(function.bdf),
-                   function.driver.empty() ? "no driver" : function.driver, next);
-    }
-
-    Exit run(Session& session) override {
-        const std::string before = session.function().driver;
-        if (none_) {
-            uiovfio::unbind(session.function().bdf, session.world().root);
-            return report(session, before, "");
-        }
-        return report(session, before, uiovfio::restore(session.function().bdf, session.world().root));
-    }
-
-  private:
-    bool none_ = false;
-};
-
 }  // namespace
 
 void add_device_operations(CLI::App& app, Chosen& chosen) {
     add_operation<Info>(app, chosen, "info", "Show BARs, interrupts, and what a pcienic says of itself");
     add_operation<Reset>(app, chosen, "reset", "Reset the device");
     add_operation<Irq>(app, chosen, "irq", "Have a pcienic raise vectors, and count what arrives");
-    add_operation<Bind>(app, chosen, "bind", "Give the device to a kernel driver, vfio-pci by default");
-    add_operation<Unbind>(app, chosen, "unbind", "Give the device back to the driver that it had before bind");
 }
 
 }  // namespace pcienic::ctl

@@ -22,6 +22,8 @@ class Operation {
     /// Says what run() would do, for --dry-run.
     virtual void explain(Session& session) = 0;
     virtual cli::Exit run(Session& session) = 0;
+    /// Whether it shares an invocation with other operations; false for what leaves the device to another program.
+    [[nodiscard]] virtual bool can_share() const { return true; }
 };
 
 using Chosen = std::shared_ptr<Operation>;
@@ -39,6 +41,8 @@ void add_operation(CLI::App& app, Chosen& chosen, const std::string& name, const
 void add_register_operations(CLI::App& app, Chosen& chosen);
 void add_observe_operations(CLI::App& app, Chosen& chosen);
 void add_device_operations(CLI::App& app, Chosen& chosen);
+void add_binding_operations(CLI::App& app, Chosen& chosen);
+void add_with_operation(CLI::App& app, Chosen& chosen);
 void add_dma_operation(CLI::App& app, Chosen& chosen);
 void add_run_operation(CLI::App& app, Chosen& chosen);
 void add_trace_operation(CLI::App& app, Chosen& chosen);

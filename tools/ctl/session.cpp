@@ -86,9 +86,22 @@ Session::Session(World& world, const GlobalOptions& options, const cli::Output& 
 
 Session::~Session() = default;
 
-const uiovfio::PciFunction& Session::function() {
-    if (is_sim())
+namespace {
+
+void refuse_sim(bool is_sim) {
+    if (is_sim)
         throw Failure{Exit::usage, "--backend sim: there is no PCI function to do this to: leave the option out"};
+}
+
+}  // namespace
+
+std::vector<uiovfio::PciFunction> Session::functions() {
+    refuse_sim(is_sim());
+    return options_.selector.choose_each(uiovfio::enumerate(world_.root));
+}
+
+const uiovfio::PciFunction& Session::function() {
+    refuse_sim(is_sim());
     if (!function_) function_ = options_.selector.choose(uiovfio::enumerate(world_.root));
     return *function_;
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/output.hpp"
 #include "cli/selector.hpp"
@@ -34,6 +35,7 @@ struct GlobalOptions {
     bool dry_run = false;
     bool verbose = false;
     uiovfio::TraceOptions trace{};
+    std::vector<std::string> command{};  ///< what follows `with ... --`: another program's command line
 };
 
 /// Where accesses go. The seam between this tool's logic and the device.
@@ -56,6 +58,8 @@ class Session {
     [[nodiscard]] bool is_sim() const { return options_.backend == "sim"; }
     /// The chosen function, not opened; with the sim backend there is none. Throws Failure(no_device).
     const uiovfio::PciFunction& function();
+    /// One for each -s, for what can be done to several. Throws as function() does.
+    std::vector<uiovfio::PciFunction> functions();
     [[nodiscard]] bool is_pcienic();
     Scope scope(bool force);
 

@@ -34,7 +34,7 @@ offers() {
     fi
 }
 
-offers 'pcienic-ctl re' regs read reset
+offers 'pcienic-ctl re' regs read reset restore
 offers 'pcienic-ctl --backend sim wr' write
 offers 'pcienic-ctl --backend ' auto vfio iommufd uio sysfs vfio-noiommu sim
 offers 'pcienic-ctl --ver' --version --verbose
@@ -47,6 +47,8 @@ offers 'pcienic-ctl write SCRATCH=1 : dm' dma
 offers 'pcienic-ctl write SCRATCH=1 : dump DMA_R' DMA_RING_BASE DMA_RING_SIZE
 offers 'pcienic-ctl write --ver' --verify --version --verbose
 offers 'pcienic-ctl bind v' vfio-pci
+offers 'pcienic-ctl with v' vfio-pci
+offers 'pcienic-ctl with vfio-pci -- /bin/s' /bin/sh ...
 offers 'pcienic-ctl dma ' copy fill verify
 offers 'pcienic-ctl dma verify --direction host-' host-to-device host-to-host
 offers 'pcienic-ctl trace re' replay

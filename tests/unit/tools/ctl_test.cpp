@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// pcienic-ctl as its user has it: arguments in, text and exit code out. The device is the one in this process, or there
-// is none and a fake sysfs decides how far the tool gets.
+// What pcienic-ctl does with a device; binding is in ctl_bind_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,10 +10,8 @@
 #include <sstream>
 #include <thread>
 
-#include "cli/output.hpp"
 #include "cli/tool.hpp"
-#include "command_line.hpp"
-#include "fake_sysfs.hpp"
+#include "ctl_fixture.hpp"
 #include "transfer.hpp"
 #include "uiovfio/sim.hpp"
 
@@ -28,60 +25,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
-
-struct Result {
-    int code;
-    std::string out;
-    std::string err;
-};
-
-class Ctl : public testing::Test {
-  protected:
-    Result run(const std::vector<std::string>& arguments, const std::string& input = {}) {
-        std::ostringstream out;
-        std::ostringstream err;
-        std::istringstream in{input};
-        World world{out, err, in, sysfs_.root()};
-        const int code = ctl::run(arguments, world);
-        return {code, out.str(), err.str()};
-    }
-
-    /// On the device in this process.
-    Result sim(std::vector<std::string> arguments, const std::string& input = {}) {
-        arguments.insert(arguments.begin(), {"--backend", "sim"});
-        return run(arguments, input);
-    }
-
-    /// What succeeded, as text.
-    std::string text(std::vector<std::string> arguments) {
-        const Result result = sim(std::move(arguments));
-        EXPECT_EQ(result.code, 0) << result.err;
-        EXPECT_THAT(result.err, IsEmpty());
-        return result.out;
-    }
-
-    /// What succeeded, as a document.
-    Json document(std::vector<std::string> arguments) {
-        arguments.insert(arguments.begin(), "--json");
-        return Json::parse(text(std::move(arguments)));
-    }
-
-    std::string file(const std::string& name, const std::string& content) {
-        const std::filesystem::path path = sysfs_.root().sys.parent_path() / name;
-        std::ofstream{path} << content;
-        return path.string();
-    }
-
-    FakeSysfs sysfs_;
-};
-
-#define EXPECT_REFUSED(result, exit_code, ...)                                     \
-    do {                                                                           \
-        const Result refused = (result);                                           \
-        EXPECT_EQ(refused.code, exit_code) << refused.err;                         \
-        EXPECT_THAT(refused.out, IsEmpty()) << "data only when there are some";    \
-        EXPECT_THAT(refused.err, AllOf(StartsWith("pcienic-ctl: "), __VA_ARGS__)); \
-    } while (false)
 
 // --- read -----------------------------------------------------------------------------------------------------------
 
@@ -503,28 +446,6 @@ TEST_F(Ctl, DmaThatFailsLeavesNothingToTheDevice) {
     engine.unmap(buffer);
     EXPECT_EQ(uiovfio::sim::iommu_faults(device), 0u);
 }
-
-// --- bind, unbind ---------------------------------------------------------------------------------------------------
-
-TEST_F(Ctl, BindSaysWhatItWouldDo) {
-    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");
-    EXPECT_EQ(run({"-n", "bind"}).out, "would bind 0000:00:04.0 to vfio-pci, and note e1000e for unbind\n");
-    EXPECT_THAT(run({"-n", "unbind"}).out, HasSubstr("would take 0000:00:04.0 from e1000e"));
-}
-
-TEST_F(Ctl, BindLeavesANetworkThatIsUpAlone) {
-    sysfs_.add("0000:00:04.0", 0x8086, 0x10d3, "e1000e");
-    sysfs_.add_interface("0000:00:04.0", "eth7", "up");
-    EXPECT_REFUSED(run({"-s", "04.0", "bind"}), 2, HasSubstr("eth7 is up"), HasSubstr("--force"));
-    EXPECT_EQ(run({"-n", "-s", "04.0", "bind", "--force"}).code, 0);
-}
-
-TEST_F(Ctl, BindRefusesADriverThatIsNotThere) {
-    sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");
-    EXPECT_REFUSED(run({"bind", "nonsense"}), 4, HasSubstr("nonsense"));
-}
-
-TEST_F(Ctl, BindNeedsAPciFunction) { EXPECT_REFUSED(sim({"bind"}), 2, HasSubstr("--backend sim")); }
 
 // --- run ------------------------------------------------------------------------------------------------------------
 

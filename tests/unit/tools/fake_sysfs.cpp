@@ -51,12 +51,32 @@ void FakeSysfs::add(const std::string& bdf, std::uint16_t vendor, std::uint16_t 
     fs::create_symlink(group, function / "iommu_group");
     write(root().dev / "vfio" / std::to_string(groups_), "");
     if (driver.empty()) return;
-    fs::create_directories(root().sys / "bus/pci/drivers" / driver);
+    add_driver(driver);
     fs::create_symlink(root().sys / "bus/pci/drivers" / driver, function / "driver");
 }
 
+void FakeSysfs::add_driver(const std::string& driver) {
+    write(root().sys / "bus/pci/drivers" / driver / "bind", "");
+    write(root().sys / "bus/pci/drivers" / driver / "unbind", "");
+}
+
+void FakeSysfs::join_group(const std::string& bdf, const std::string& other) {
+    const fs::path devices = root().sys / "bus/pci/devices";
+    const fs::path group = fs::read_symlink(devices / other / "iommu_group");
+    fs::remove(devices / bdf / "iommu_group");
+    fs::create_symlink(group, devices / bdf / "iommu_group");
+    fs::create_directories(group / "devices" / bdf);
+}
+
 void FakeSysfs::add_interface(const std::string& bdf, const std::string& name, const std::string& state) {
-    write(root().sys / "bus/pci/devices" / bdf / "net" / name / "operstate", state);
+    const fs::path place = root().sys / "bus/pci/devices" / bdf / "net" / name;
+    write(place / "operstate", state);
+    fs::create_directories(root().sys / "class/net");
+    fs::create_directory_symlink(place, root().sys / "class/net" / name);
+}
+
+void FakeSysfs::set_default_route(const std::string& interface) {
+    write(root().proc / "net/route", interface + "\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0");
 }
 
 }  // namespace pcienic

@@ -21,10 +21,24 @@ class FakeSysfs {
 
     /// Adds a function with a BAR0 of 64 KiB, in an IOMMU group of its own; without a driver where `driver` is empty.
     void add(const std::string& bdf, std::uint16_t vendor, std::uint16_t device, const std::string& driver);
+    /// A driver that has no device yet. What is written for it changes nothing: no kernel acts on it.
+    void add_driver(const std::string& driver);
+    /// Puts a function into another's IOMMU group.
+    void join_group(const std::string& bdf, const std::string& other);
     /// Gives a function a network interface in this state.
     void add_interface(const std::string& bdf, const std::string& name, const std::string& state);
 
-    [[nodiscard]] uiovfio::SysfsRoot root() const { return {folder_ / "sys", folder_ / "dev", folder_ / "run"}; }
+    /// The machine's default route is over this interface.
+    void set_default_route(const std::string& interface);
+
+    [[nodiscard]] uiovfio::SysfsRoot root() const {
+        return {.sys = folder_ / "sys",
+                .dev = folder_ / "dev",
+                .run = folder_ / "run",
+                .proc = folder_ / "proc",
+                .modules = folder_ / "lib/modules",
+                .boot = folder_ / "boot"};
+    }
 
   private:
     std::filesystem::path folder_;

@@ -118,26 +118,53 @@ std::string summary(const uiovfio::PciFunction& function) {
 }
 
 void DeviceSelector::add_options(CLI::App& app) {
-    app.add_option_function<std::string>(
+    app.add_option_function<std::vector<std::string>>(
            "-s,--slot",
-           [this](const std::string& text) {
-               slot_ = SlotFilter::parse(text);
-               text_ += fmt::format(" -s {}", text);
+           [this](const std::vector<std::string>& texts) {
+               for (const std::string& text : texts) slots_.push_back({SlotFilter::parse(text), text});
            },
            "The device at this address, as lspci takes it: [[[[domain]:]bus]:][device][.[function]]")
-        ->type_name("BDF");
+        ->type_name("BDF")
+        ->type_size(1)
+        ->expected(1, CLI::detail::expected_max_vector_size)
+        ->allow_extra_args(false);
     app.add_option_function<std::string>(
            "-d,--device",
            [this](const std::string& text) {
                id_ = IdFilter::parse(text);
-               text_ += fmt::format(" -d {}", text);
+               id_text_ = fmt::format(" -d {}", text);
            },
            "The device with this identity: [vendor]:[device][:class[:interface]]")
         ->type_name("VID:DID");
 }
 
 bool DeviceSelector::matches(const uiovfio::PciFunction& function) const noexcept {
-    return (!slot_ || slot_->matches(function.bdf)) && (!id_ || id_->matches(function));
+    const bool is_at_one = std::ranges::any_of(slots_, [&](const Slot& s) { return s.filter.matches(function.bdf); });
+    return (slots_.empty() || is_at_one) && (!id_ || id_->matches(function));
+}
+
+std::string DeviceSelector::text() const {
+    std::string text;
+    for (const Slot& slot : slots_) text += fmt::format(" -s {}", slot.text);
+    return text + id_text_;
+}
+
+DeviceSelector DeviceSelector::only(const Slot& slot) const {
+    DeviceSelector one = *this;
+    one.slots_ = {slot};
+    return one;
+}
+
+std::vector<uiovfio::PciFunction> DeviceSelector::choose_each(
+    const std::vector<uiovfio::PciFunction>& functions) const {
+    if (slots_.size() < 2) return {choose(functions)};
+    std::vector<uiovfio::PciFunction> chosen;
+    for (const Slot& slot : slots_) {
+        uiovfio::PciFunction one = only(slot).choose(functions);
+        if (std::ranges::find(chosen, one.bdf, &uiovfio::PciFunction::bdf) == chosen.end())
+            chosen.push_back(std::move(one));
+    }
+    return chosen;
 }
 
 std::vector<uiovfio::PciFunction> DeviceSelector::filter(std::vector<uiovfio::PciFunction> functions) const {
@@ -151,7 +178,7 @@ uiovfio::PciFunction DeviceSelector::choose(const std::vector<uiovfio::PciFuncti
     if (found.size() == 1) return found.front();
     if (found.empty() && given()) {
         throw Failure{Exit::no_device,
-                      fmt::format("no device matches{}: pcienic-ls lists those that there are", text_)};
+                      fmt::format("no device matches{}: pcienic-ls lists those that there are", text())};
     }
     if (found.empty()) {
         throw Failure{Exit::no_device,
@@ -160,7 +187,7 @@ uiovfio::PciFunction DeviceSelector::choose(const std::vector<uiovfio::PciFuncti
                                   kVendorId, kDeviceId)};
     }
     throw Failure{Exit::no_device, fmt::format("{} devices match{}: name one with -s BDF:{}", found.size(),
-                                               given() ? text_ : " (pcienic)", list(found))};
+                                               given() ? text() : " (pcienic)", list(found))};
 }
 
 }  // namespace pcienic::cli

@@ -54,18 +54,29 @@ class DeviceSelector {
   public:
     void add_options(CLI::App& app);
 
-    [[nodiscard]] bool given() const noexcept { return slot_.has_value() || id_.has_value(); }
+    [[nodiscard]] bool given() const noexcept { return !slots_.empty() || id_.has_value(); }
     [[nodiscard]] bool matches(const uiovfio::PciFunction& function) const noexcept;
     /// The functions that match; without options all of them.
     [[nodiscard]] std::vector<uiovfio::PciFunction> filter(std::vector<uiovfio::PciFunction> functions) const;
     /// The one function that is meant; without options the only pcienic. Throws Failure(no_device), which lists the
     /// candidates where there are several and says how to get one where there is none.
     [[nodiscard]] uiovfio::PciFunction choose(const std::vector<uiovfio::PciFunction>& functions) const;
+    /// As choose(), one for each -s, in their order, each once.
+    [[nodiscard]] std::vector<uiovfio::PciFunction> choose_each(
+        const std::vector<uiovfio::PciFunction>& functions) const;
 
   private:
-    std::optional<SlotFilter> slot_;
+    struct Slot {
+        SlotFilter filter;
+        std::string text;  ///< as given, for messages
+    };
+
+    [[nodiscard]] std::string text() const;
+    [[nodiscard]] DeviceSelector only(const Slot& slot) const;
+
+    std::vector<Slot> slots_;  ///< any of these
     std::optional<IdFilter> id_;
-    std::string text_;  ///< as given, for messages
+    std::string id_text_;
 };
 
 }  // namespace pcienic::cli

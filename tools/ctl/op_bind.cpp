@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// bind, unbind, restore
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+
+#include "binding.hpp"
+#include "cli/exit.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Exit;
+using cli::Failure;
+using cli::Json;
+using uiovfio::Bdf;
+
+std::string text_of(const Json& driver) { return driver.is_null() ? "no driver" : driver.get<std::string>(); }
+
+std::string plan_text(const Json& row) {
+    const std::string bdf = row["bdf"].get<std::string>();
+    const std::string back = row["restorable"].get<bool>() ? text_of(row["back"]) : "whichever driver the kernel finds";
+    std::string text = row["now"] == row["then"]
+                           ? fmt::format("{}: has {} already", bdf, text_of(row["now"]))
+                           : fmt::format("{}: would go from {} to {}", bdf, text_of(row["now"]), text_of(row["then"]));
+    text += fmt::format("; restore would give it to {}", back);
+    for (const Json& use : row["uses"]) text += fmt::format("\n  {}", use["text"].get<std::string>());
+    return text;
+}
+
+class Rebind : public Operation {
+  public:
+    void prepare(Session& session) override {
+        functions_ = choose(session);
+        if (force_ || session.options().dry_run) return;
+        for (const Bdf& bdf : functions_) refuse_interfaces_up(bdf, session.world().root);
+    }
+
+  protected:
+    void add_force(CLI::App& app) {
+        app.add_flag("--force", force_, "Also where the machine uses the device: its default route, a mounted disk");
+    }
+
+    virtual std::vector<Bdf> choose(Session& session) { return functions_to_bind(session, false); }
+
+    static Json row(const Bdf& bdf, const std::string& before, const std::string& after) {
+        return {{"bdf", to_string(bdf)}, {"previous", driver_json(before)}, {"driver", driver_json(after)}};
+    }
+
+    static Exit report(Session& session, Json rows) {
+        session.emit({.schema = "pcienic.bind/1",
+                      .columns = {{.key = "bdf", .title = "BDF"},
+                                  {.key = "previous", .title = "PREVIOUS"},
+                                  {.key = "driver", .title = "DRIVER"}},
+                      .rows = std::move(rows),
+                      .raw_key = "driver",
+                      .line = [](const Json& line) {
+                          return fmt::format("{}: {} -> {}", line["bdf"].get<std::string>(), text_of(line["previous"]),
+                                             text_of(line["driver"]));
+                      }});
+        return Exit::ok;
+    }
+
+    static std::string driver_of(const Bdf& bdf, Session& session) {
+        std::error_code gone;
+        return uiovfio::describe(bdf, session.world().root, gone).driver;
+    }
+
+    std::vector<Bdf> functions_;
+    bool force_ = false;
+};
+
+class Bind : public Rebind {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("driver", driver_, "The kernel driver; default vfio-pci")->type_name("DRIVER");
+        app.add_flag("--group", group_, "Also the other members of the device's IOMMU group, but bridges; all or none");
+        add_force(app);
+    }
+
+    void explain(Session& session) override { session.emit(plan_document(functions_, driver_, session.world().root)); }
+
+    Exit run(Session& session) override {
+        const uiovfio::SysfsRoot& root = session.world().root;
+        const auto previous = uiovfio::bind_all(functions_, driver_, root, {.force = force_});
+        Json rows = Json::array();
+        for (std::size_t i = 0; i < functions_.size(); ++i) {
+            rows.push_back(row(functions_[i], previous[i], driver_));
+            rows.back()["obstacle"] = obstacle(session, functions_[i]);
+        }
+        return report(session, std::move(rows));
+    }
+
+  private:
+    std::vector<Bdf> choose(Session& session) override { return functions_to_bind(session, group_); }
+
+    /// A device whose group is shared is bound, and still nobody can open it.
+    static Json obstacle(Session& session, const Bdf& bdf) {
+        const auto found = uiovfio::why_not_vfio(bdf, session.world().root);
+        if (!found || found->errc != uiovfio::Errc::group_not_viable) return nullptr;
+        session.warn(fmt::format("{}: is bound, but cannot be opened yet: {}: {}", found->object, found->what_was_wrong,
+                                 found->remedy));
+        return {{"error", name(found->errc)}, {"what", found->what_was_wrong}, {"remedy", found->remedy}};
+    }
+
+    std::string driver_ = "vfio-pci";
+    bool group_ = false;
+};
+
+/// Says what restoring a function would do.
+void explain_restore(Session& session, const Bdf& bdf, bool none) {
+    const auto recorded = uiovfio::recorded_driver(bdf, session.world().root);
+    std::error_code gone;
+    const std::string now = uiovfio::describe(bdf, session.world().root, gone).driver;
+    const std::string next = none       ? "no driver"
+                             : recorded ? driver_text(*recorded)
+                                        : "whichever driver the kernel finds";
+    fmt::print(session.output().stream(), "would take {} from {} and give it to {}\n", to_string(bdf), driver_text(now),
+               next);
+}
+
+class Unbind : public Rebind {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_flag("--none", none_, "Leave the device without a driver instead");
+        add_force(app);
+    }
+
+    void explain(Session& session) override {
+        for (const Bdf& bdf : functions_) explain_restore(session, bdf, none_);
+    }
+
+    Exit run(Session& session) override {
+        const uiovfio::SysfsRoot& root = session.world().root;
+        Json rows = Json::array();
+        for (const Bdf& bdf : functions_) {
+            const std::string before = driver_of(bdf, session);
+            if (none_) uiovfio::unbind(bdf, root, {.force = force_});
+            rows.push_back(row(bdf, before, none_ ? "" : uiovfio::restore(bdf, root, {.force = force_})));
+        }
+        return report(session, std::move(rows));
+    }
+
+  private:
+    bool none_ = false;
+};
+
+class Restore : public Rebind {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_flag("--all", all_, "Every device that bind or with, also one that was killed, has on record");
+        add_force(app);
+    }
+
+    void explain(Session& session) override {
+        for (const Bdf& bdf : functions_) explain_restore(session, bdf, false);
+    }
+
+    Exit run(Session& session) override {
+        Json rows = Json::array();
+        Exit code = Exit::ok;
+        for (const Bdf& bdf : functions_) {
+            const std::string before = driver_of(bdf, session);
+            try {
+                rows.push_back(row(bdf, before, uiovfio::restore(bdf, session.world().root, {.force = force_})));
+            } catch (const uiovfio::Error& error) {
+                if (!all_) throw;
+                session.warn(error.what());
+                // A device that is gone had its record dropped: there is nothing left to do for it.
+                if (error.errc() != uiovfio::Errc::no_such_device) code = cli::exit_for(error.errc());
+            }
+        }
+        report(session, std::move(rows));
+        return code;
+    }
+
+  private:
+    std::vector<Bdf> choose(Session& session) override {
+        if (!all_) return functions_to_bind(session, false);
+        if (session.options().selector.given())
+            throw Failure{Exit::usage, "--all: is for every device: leave out -s and -d"};
+        return uiovfio::recorded_functions(session.world().root);
+    }
+
+    bool all_ = false;
+};
+
+}  // namespace
+
+std::vector<Bdf> functions_to_bind(Session& session, bool group) {
+    std::vector<Bdf> functions;
+    for (const uiovfio::PciFunction& function : session.functions()) functions.push_back(function.bdf);
+    if (!group) return functions;
+    for (std::size_t i = 0, named = functions.size(); i < named; ++i) {
+        for (const Bdf& member : uiovfio::bindable_group(functions[i], session.world().root))
+            if (std::ranges::find(functions, member) == functions.end()) functions.push_back(member);
+    }
+    return functions;
+}
+
+void refuse_interfaces_up(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
+    // What the library refuses is worse, and is to be told first.
+    if (!uiovfio::uses_of(bdf, root).empty()) return;
+    std::error_code none;
+    for (const auto& entry :
+         std::filesystem::directory_iterator{root.sys / "bus/pci/devices" / to_string(bdf) / "net", none}) {
+        const std::string interface = entry.path().filename();
+        std::string state;
+        std::ifstream{entry.path() / "operstate"} >> state;
+        if (state == "up")
+            throw Failure{Exit::usage,
+                          fmt::format("{}: its network interface {} is up: 'ip link set {} down' first, or --force",
+                                      to_string(bdf), interface, interface)};
+    }
+}
+
+cli::Document plan_document(const std::vector<Bdf>& functions, const std::string& driver,
+                            const uiovfio::SysfsRoot& root) {
+    Json rows = Json::array();
+    for (const Bdf& bdf : functions) {
+        const uiovfio::BindPlan plan = uiovfio::plan_bind(bdf, driver, root);
+        Json uses = Json::array();
+        for (const uiovfio::Use& use : plan.uses)
+            uses.push_back({{"kind", name(use.kind)},
+                            {"through", use.through},
+                            {"by", use.by},
+                            {"mount_point", use.mount_point.empty() ? Json{} : Json(use.mount_point)},
+                            {"text", to_string(use)}});
+        rows.push_back({{"bdf", to_string(bdf)},
+                        {"now", driver_json(plan.now)},
+                        {"then", driver_json(plan.then)},
+                        {"restorable", plan.back.has_value()},
+                        {"back", driver_json(plan.back.value_or(""))},
+                        {"uses", std::move(uses)}});
+    }
+    return {.schema = "pcienic.bind-plan/1",
+            .columns = {{.key = "bdf", .title = "BDF"},
+                        {.key = "now", .title = "NOW"},
+                        {.key = "then", .title = "THEN"},
+                        {.key = "back", .title = "BACK"}},
+            .rows = std::move(rows),
+            .raw_key = "bdf",
+            .line = plan_text};
+}
+
+std::string driver_text(const std::string& driver) { return driver.empty() ? "no driver" : driver; }
+
+Json driver_json(const std::string& driver) { return driver.empty() ? Json{} : Json(driver); }
+
+void add_binding_operations(CLI::App& app, Chosen& chosen) {
+    add_operation<Bind>(app, chosen, "bind", "Give the device to a kernel driver, vfio-pci by default");
+    add_operation<Unbind>(app, chosen, "unbind", "Give the device back to the driver that it had before bind");
+    add_operation<Restore>(app, chosen, "restore", "Give back what bind and with have on record; --all of it");
+}
+
+}  // namespace pcienic::ctl
