@@ -80,7 +80,7 @@ TEST_F(CtlBind, SaysWhatItWouldDo) {
 
 TEST_F(CtlBind, SaysWhatItWouldDoInJson) {
     give_it_the_route();
-    const Result plan = run({"--json", "-n", "bind"});
+    const Outcome plan = run({"--json", "-n", "bind"});
     EXPECT_EQ(plan.code, 0) << plan.err;
     const Json document = Json::parse(plan.out);
     EXPECT_EQ(document["schema"], "pcienic.bind-plan/1");
@@ -122,7 +122,7 @@ TEST_F(CtlBind, NeedsAPciFunction) {
 
 TEST_F(CtlBind, TakesSeveralDevices) {
     sysfs_.add(kOther, 0x8086, 0x10d3, "igb");
-    const Result bound = run({"-s", "05.0", "-s", "04.0", "-s", "00:05.0", "bind"});
+    const Outcome bound = run({"-s", "05.0", "-s", "04.0", "-s", "00:05.0", "bind"});
     EXPECT_EQ(bound.code, 0) << bound.err;
     EXPECT_EQ(bound.out, "0000:00:05.0: igb -> vfio-pci\n0000:00:04.0: e1000e -> vfio-pci\n");
     EXPECT_REFUSED(run({"-s", "05.0", "-s", "06.0", "bind"}), 3, HasSubstr("no device matches -s 06.0"));
@@ -142,7 +142,7 @@ TEST_F(CtlBind, TellsWhatElseTheGroupNeeds) {
     share_the_group();
     sysfs_.add("0000:00:06.0", 0x1234, 0x11e8, "vfio-pci");  // as if it had been bound: nothing acts on what is written
     sysfs_.join_group("0000:00:06.0", kNic);
-    const Result bound = run({"--json", "-s", "06.0", "bind"});
+    const Outcome bound = run({"--json", "-s", "06.0", "bind"});
     EXPECT_EQ(bound.code, 0);
     EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:06.0: is bound, but cannot be opened yet"),
                                  HasSubstr("0000:00:05.0 (driver snd_hda_intel)"),
@@ -160,7 +160,7 @@ TEST_F(CtlBind, RestoresAllThatIsOnRecord) {
               "would take 0000:00:04.0 from e1000e and give it to e1000e\n"
               "would take 0000:00:05.0 from igb and give it to igb\n");
     std::filesystem::remove_all(sysfs_.root().sys / "bus/pci/devices" / kOther);  // unplugged
-    const Result restored = run({"restore", "--all"});
+    const Outcome restored = run({"restore", "--all"});
     EXPECT_EQ(restored.code, 0);
     EXPECT_THAT(restored.out, StartsWith(kNic));
     EXPECT_THAT(restored.err, HasSubstr("0000:00:05.0: there is no PCI function"));
@@ -174,7 +174,7 @@ TEST_F(CtlBind, RestoreAllGoesOnWhereOneFails) {
     EXPECT_EQ(run({"-s", "04.0", "-s", "05.0", "bind"}).code, 0);
     const uiovfio::Bdf nic = uiovfio::Bdf::parse(kNic);
     const uiovfio::ScopedBinding other_program{nic, "vfio-pci", sysfs_.root()};
-    const Result restored = run({"restore", "--all"});
+    const Outcome restored = run({"restore", "--all"});
     EXPECT_EQ(restored.code, 2);
     EXPECT_THAT(restored.out, StartsWith(kOther));
     EXPECT_THAT(restored.err, HasSubstr("has bound it for as long as it runs"));
@@ -185,7 +185,7 @@ TEST_F(CtlBind, RestoreAllGoesOnWhereOneFails) {
 // -------------------------------------------------------------------------------------------------------------
 
 TEST_F(CtlBind, WithRunsACommandThatIsNotReadAsOurs) {
-    const Result result = run(Words{"-v", "with", "--"} + seeing() + Words{"-n", ":", "--json", "--", "with"});
+    const Outcome result = run(Words{"-v", "with", "--"} + seeing() + Words{"-n", ":", "--json", "--", "with"});
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_EQ(result.out, "");
     EXPECT_EQ(written("seen"), "0000:00:04.0, 0000:00:04.0: -n : --json -- with\n");

@@ -20,7 +20,7 @@
 
 namespace pcienic::ctl {
 
-struct Result {
+struct Outcome {
     int code;
     std::string out;
     std::string err;
@@ -28,7 +28,7 @@ struct Result {
 
 class Ctl : public testing::Test {
   protected:
-    Result run(const std::vector<std::string>& arguments, const std::string& input = {}) {
+    Outcome run(const std::vector<std::string>& arguments, const std::string& input = {}) {
         std::ostringstream out;
         std::ostringstream err;
         std::istringstream in{input};
@@ -38,14 +38,14 @@ class Ctl : public testing::Test {
     }
 
     /// On the device in this process.
-    Result sim(std::vector<std::string> arguments, const std::string& input = {}) {
+    Outcome sim(std::vector<std::string> arguments, const std::string& input = {}) {
         arguments.insert(arguments.begin(), {"--backend", "sim"});
         return run(arguments, input);
     }
 
     /// What succeeded, as text.
     std::string text(std::vector<std::string> arguments) {
-        const Result result = sim(std::move(arguments));
+        const Outcome result = sim(std::move(arguments));
         EXPECT_EQ(result.code, 0) << result.err;
         EXPECT_THAT(result.err, testing::IsEmpty());
         return result.out;
@@ -68,7 +68,7 @@ class Ctl : public testing::Test {
 
 #define EXPECT_REFUSED(result, exit_code, ...)                                                       \
     do {                                                                                             \
-        const Result refused = (result);                                                             \
+        const Outcome refused = (result);                                                            \
         EXPECT_EQ(refused.code, exit_code) << refused.err;                                           \
         EXPECT_THAT(refused.out, testing::IsEmpty()) << "data only when there are some";             \
         EXPECT_THAT(refused.err, testing::AllOf(testing::StartsWith("pcienic-ctl: "), __VA_ARGS__)); \

@@ -179,7 +179,7 @@ TEST_F(Ctl, SeveralOperationsAreOneDocument) {
 }
 
 TEST_F(Ctl, ClearFreesTheErrorLatchOnly) {
-    const Result result =
+    const Outcome result =
         sim({"write", "--force", "ID=0", ":", "write", "--force", "ID=0", ":", "clear", "ERR_STATUS.OVERFLOW", ":",
              "read", "ERR_STATUS", ":", "clear", "ERR_STATUS.VALID", ":", "read", "ERR_STATUS"});
     EXPECT_EQ(result.code, 0) << result.err;
@@ -192,7 +192,7 @@ TEST_F(Ctl, WriteRefusesReadOnlyRegisters) {
 }
 
 TEST_F(Ctl, WriteWarnsOfReservedBits) {
-    const Result result = sim({"write", "DMA_RING_SIZE=0x105"});
+    const Outcome result = sim({"write", "DMA_RING_SIZE=0x105"});
     EXPECT_EQ(result.code, 0);
     EXPECT_THAT(result.err, HasSubstr("reserved bits (0x100)"));
     EXPECT_EQ(result.out, "DMA_RING_SIZE 0x418 = 0x00000000 := 0x00000105 -> 0x00000005\n");
@@ -200,14 +200,14 @@ TEST_F(Ctl, WriteWarnsOfReservedBits) {
 
 TEST_F(Ctl, VerifyEndsWith5WhereTheDeviceKeepsOtherBits) {
     EXPECT_EQ(sim({"write", "--verify", "SCRATCH=7"}).code, 0);
-    const Result result = sim({"write", "--verify", "DMA_RING_SIZE=0x5", ":", "write", "--verify", "IRQ_MASK1=1"});
+    const Outcome result = sim({"write", "--verify", "DMA_RING_SIZE=0x5", ":", "write", "--verify", "IRQ_MASK1=1"});
     EXPECT_EQ(result.code, 5) << "32 vectors: IRQ_MASK1 has no bits";
     EXPECT_THAT(result.err, HasSubstr("IRQ_MASK1: wrote 0x00000001, reads 0x00000000"));
 }
 
 TEST_F(Ctl, DryRunTouchesNothing) {
     sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");  // could not be opened
-    const Result result = run({"-n", "write", "DMA_RING_SIZE.LOG2=5", ":", "read", "SCRATCH", ":", "reset"});
+    const Outcome result = run({"-n", "write", "DMA_RING_SIZE.LOG2=5", ":", "read", "SCRATCH", ":", "reset"});
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_EQ(result.out,
               "would read 32 bits of DMA_RING_SIZE.LOG2\n"
@@ -218,7 +218,7 @@ TEST_F(Ctl, DryRunTouchesNothing) {
 }
 
 TEST_F(Ctl, VerboseTellsOfEachAccess) {
-    const Result result = sim({"-v", "write", "DMA_RING_SIZE.LOG2=5"});
+    const Outcome result = sim({"-v", "write", "DMA_RING_SIZE.LOG2=5"});
     EXPECT_EQ(result.err,
               "read32 BAR0+0x418 -> 0x00000000\n"
               "write32 BAR0+0x418 <- 0x00000005\n"
@@ -228,7 +228,7 @@ TEST_F(Ctl, VerboseTellsOfEachAccess) {
 // --- regs, dump, diff -----------------------------------------------------------------------------------------------
 
 TEST_F(Ctl, RegsNeedsNoDevice) {
-    const Result result = run({"regs", "SCRATCH*"});
+    const Outcome result = run({"regs", "SCRATCH*"});
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_EQ(result.out,
               "REGISTER   OFFSET  WIDTH  ACCESS               RESET  FIELDS\n"
@@ -293,7 +293,7 @@ TEST_F(Ctl, DiffComparesDumps) {
     EXPECT_EQ(run({"diff", a, b}).out, "");
     Json changed = Json::parse(std::ifstream{a});
     changed["data"][3]["value"] = 42;
-    const Result result = run({"diff", a, file("c.json", changed.dump())});
+    const Outcome result = run({"diff", a, file("c.json", changed.dump())});
     EXPECT_EQ(result.code, 5);
     EXPECT_EQ(result.out,
               "REGISTER           A           B\n"
@@ -303,7 +303,7 @@ TEST_F(Ctl, DiffComparesDumps) {
 TEST_F(Ctl, DiffComparesADumpWithTheDevice) {
     const std::string a = file("a.json", text({"dump", "--json"}));
     EXPECT_EQ(sim({"diff", "--live", a}).code, 0);
-    const Result result = sim({"write", "--no-readback", "SCRATCH=9", ":", "diff", "--live", a});
+    const Outcome result = sim({"write", "--no-readback", "SCRATCH=9", ":", "diff", "--live", a});
     EXPECT_EQ(result.code, 5);
     EXPECT_THAT(result.out, HasSubstr("SCRATCH   0x00000000  0x00000009"));
 }
@@ -357,7 +357,7 @@ TEST_F(Ctl, WatchEndsWith130WhenInterrupted) {
             std::this_thread::sleep_for(std::chrono::milliseconds{1});
         }
     }};
-    const Result result = sim({"watch", "ID", "--interval", "10s"});
+    const Outcome result = sim({"watch", "ID", "--interval", "10s"});
     done = true;
     interrupter.join();
     std::signal(SIGINT, SIG_DFL);
@@ -450,7 +450,7 @@ TEST_F(Ctl, DmaThatFailsLeavesNothingToTheDevice) {
 // --- run ------------------------------------------------------------------------------------------------------------
 
 TEST_F(Ctl, RunExecutesAScriptOnOneDevice) {
-    const Result result = sim({"run", "-"}, "# set up\nwrite SCRATCH=0x5  # five\n\nread SCRATCH\n");
+    const Outcome result = sim({"run", "-"}, "# set up\nwrite SCRATCH=0x5  # five\n\nread SCRATCH\n");
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_THAT(result.out, EndsWith("\n0x00000005\n"));
     EXPECT_EQ(sim({"run", file("script", "read ID\n")}).out, "0x6e696370\n");
@@ -477,7 +477,7 @@ TEST_F(Ctl, GlobalOptionsBelongBeforeTheFirstOperation) {
 }
 
 TEST_F(Ctl, RunStopsAtTheFirstFailure) {
-    const Result result = sim({"run", "-"}, "read ID\nwait STATUS.READY==0 --timeout 1ms\nread VERSION\n");
+    const Outcome result = sim({"run", "-"}, "read ID\nwait STATUS.READY==0 --timeout 1ms\nread VERSION\n");
     EXPECT_EQ(result.code, 6);
     EXPECT_EQ(result.out, "0x6e696370\n");
 }
@@ -485,7 +485,7 @@ TEST_F(Ctl, RunStopsAtTheFirstFailure) {
 // --- help -----------------------------------------------------------------------------------------------------------
 
 TEST_F(Ctl, HelpHasExamplesExitCodesAndTheReasonForSeveralOperations) {
-    const Result help = run({"--help"});
+    const Outcome help = run({"--help"});
     EXPECT_EQ(help.code, 0);
     EXPECT_THAT(help.out, AllOf(HasSubstr("Examples:"), HasSubstr("Exit codes:"), HasSubstr("VFIO resets the device"),
                                 HasSubstr("See also")));
