@@ -7,8 +7,8 @@ cmake=$1 build=$2 prefix=$3
 rm -rf "$prefix"
 "$cmake" --install "$build" --component uiovfio --prefix "$prefix" >/dev/null
 missing=0
-for file in include/uiovfio/{uiovfio,asio,backends,bar,bdf,bind,config_space,device,device_events,dma,error,fault_guard,hybrid,interrupts,iova,mmio,register,sim,subscription,sysfs,window}.hpp \
-    include/pcienic/{driver,registers,register_table}.hpp; do
+for file in include/uiovfio/{uiovfio,asio,backends,bar,bdf,bind,config_space,device,device_events,dma,error,fault_guard,hybrid,interrupts,iova,mmio,register,replay,sim,subscription,sysfs,trace,trace_options,use,window}.hpp \
+    include/pcienic/{driver,registers,register_table,replay}.hpp; do
     [ -s "$prefix/$file" ] || { echo "$file is not installed" >&2; missing=1; }
 done
 # What is private stays at home.

@@ -12,37 +12,16 @@
 #include <sstream>
 #include <string>
 
+#include "ctl.hpp"
 #include "expect.hpp"
 #include "uiovfio/device.hpp"
 
 namespace {
 
+using namespace pcienic::test;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-struct Outcome {
-    int status = -1;  ///< exit status; -1 where it ended otherwise
-    std::string out;
-    std::string err;
-};
-
-std::string contents(const std::string& file) {
-    std::string text;
-    if (FILE* stream = std::fopen(file.c_str(), "re")) {
-        char buffer[4096];
-        while (const std::size_t size = std::fread(buffer, 1, sizeof buffer, stream)) text.append(buffer, size);
-        std::fclose(stream);
-    }
-    return text;
-}
-
-Outcome shell(const std::string& command) {
-    const int status = std::system(("(" + command + ") >/tmp/out 2>/tmp/err").c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents("/tmp/out"), contents("/tmp/err")};
-}
-
-Outcome ctl(const std::string& arguments) { return shell("pcienic-ctl " + arguments); }
 
 /// The devices in the order of CMakeLists.txt: a pcienic, QEMU's edu, an NVMe controller.
 std::string address(unsigned index) {
@@ -56,26 +35,6 @@ std::string address(unsigned index) {
 const std::string kPcienic = address(0);
 const std::string kEdu = address(1);
 const std::string kNvme = address(2);
-
-std::string driver_of(const std::string& bdf) {
-    std::error_code none;
-    return std::filesystem::read_symlink("/sys/bus/pci/devices/" + bdf + "/driver", none).filename();
-}
-
-#define EXPECT_OUTPUT(outcome, text)         \
-    do {                                     \
-        const Outcome got = (outcome);       \
-        EXPECT_EQ(got.status, 0) << got.err; \
-        EXPECT_EQ(got.out, text);            \
-    } while (false)
-
-#define EXPECT_REFUSED(outcome, exit_code, ...)                               \
-    do {                                                                      \
-        const Outcome got = (outcome);                                        \
-        EXPECT_EQ(got.status, exit_code) << got.err;                          \
-        EXPECT_THAT(got.out, IsEmpty());                                      \
-        EXPECT_THAT(got.err, AllOf(HasSubstr("pcienic-ctl: "), __VA_ARGS__)); \
-    } while (false)
 
 // --- from one process to the next -----------------------------------------------------------------------------------
 
