@@ -20,18 +20,18 @@ import sys
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs/reference/backends.md"
 SHARED = re.compile(r"^(Modes/)?Conformance")  # other cases need VFIO or other devices, whatever the backend
 
-Row = collections.namedtuple("Row", "backend kernel aperture suite")
+Row = collections.namedtuple("Row", "backend kernel aperture user suite")
 ROWS = [
-    Row("sim", "—", "39 bits", None),
-    Row("vfio", "Debian 6.1", "39 bits", "conformance"),
-    Row("vfio", "Debian 6.1", "48 bits", "conformance-vfio-cloud-48"),
-    Row("vfio", "Debian 6.12", "39 bits", "conformance-vfio-6.12-39"),
-    Row("vfio", "Debian 6.12", "48 bits", "conformance-vfio-6.12-48"),
-    Row("iommufd", "our 6.12", "39 bits", "conformance-iommufd-iommufd-39"),
-    Row("iommufd", "our 6.12", "48 bits", "conformance-iommufd-iommufd-48"),
-    Row("uio", "Debian 6.1", "39 bits", "conformance-uio-cloud-39"),
-    Row("sysfs", "Debian 6.1", "39 bits", "conformance-sysfs-cloud-39"),
-    Row("vfio-noiommu", "our 6.12", "none", "conformance-noiommu"),
+    Row("sim", "—", "39 bits", "any", None),
+    Row("vfio", "Debian 6.1", "39 bits", "root", "conformance"),
+    Row("vfio", "Debian 6.1", "48 bits", "ordinary", "conformance-vfio-cloud-48"),
+    Row("vfio", "Debian 6.12", "39 bits", "root", "conformance-vfio-6.12-39"),
+    Row("vfio", "Debian 6.12", "48 bits", "root", "conformance-vfio-6.12-48"),
+    Row("iommufd", "our 6.12", "39 bits", "root", "conformance-iommufd-iommufd-39"),
+    Row("iommufd", "our 6.12", "48 bits", "ordinary", "conformance-iommufd-iommufd-48"),
+    Row("uio", "Debian 6.1", "39 bits", "root", "conformance-uio-cloud-39"),
+    Row("sysfs", "Debian 6.1", "39 bits", "root", "conformance-sysfs-cloud-39"),
+    Row("vfio-noiommu", "our 6.12", "none", "root", "conformance-noiommu"),
 ]
 
 RESULT = re.compile(r"^\[ +(OK|SKIPPED|FAILED) +\] (\S+?)(?:, where .*)? \(\d+ ms\)$")
@@ -96,8 +96,8 @@ def counts(found):
     rows = []
     for row, cases in found.items():
         outcomes = collections.Counter(outcome for outcome, _ in cases.values())
-        rows.append([f"`{row.backend}`", row.kernel, row.aperture, outcomes["OK"], outcomes["SKIPPED"], len(cases)])
-    return table(["backend", "kernel", "bus addresses", "passed", "cannot do", "cases"], rows)
+        rows.append([f"`{row.backend}`", row.kernel, row.aperture, row.user, outcomes["OK"], outcomes["SKIPPED"], len(cases)])
+    return table(["backend", "kernel", "bus addresses", "user", "passed", "cannot do", "cases"], rows)
 
 
 def by_subject(found):
