@@ -111,6 +111,7 @@ _pcienic_ctl() {
         '') _pcienic_offer "${commands[@]}" ;;
         regs | read | write | set | clear | toggle | dump | wait | watch) _pcienic_registers "${words[0]}" ;;
         bind | with) _pcienic_offer $(_pcienic_drivers) ;;
+        doctor) _pcienic_offer $(_pcienic_addresses) ;;
         dma) _pcienic_offer copy fill verify ;;
         trace)
             if [[ ${words[-1]} == trace ]]; then

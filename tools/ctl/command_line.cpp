@@ -75,6 +75,7 @@ class Parser {
         add_device_operations(app_, chosen_);
         add_binding_operations(app_, chosen_);
         add_with_operation(app_, chosen_);
+        add_doctor_operation(app_, chosen_);
         add_dma_operation(app_, chosen_);
         add_run_operation(app_, chosen_);
         add_trace_operation(app_, chosen_);

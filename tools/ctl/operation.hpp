@@ -43,6 +43,7 @@ void add_observe_operations(CLI::App& app, Chosen& chosen);
 void add_device_operations(CLI::App& app, Chosen& chosen);
 void add_binding_operations(CLI::App& app, Chosen& chosen);
 void add_with_operation(CLI::App& app, Chosen& chosen);
+void add_doctor_operation(CLI::App& app, Chosen& chosen);
 void add_dma_operation(CLI::App& app, Chosen& chosen);
 void add_run_operation(CLI::App& app, Chosen& chosen);
 void add_trace_operation(CLI::App& app, Chosen& chosen);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "ctl.hpp"
 #include "expect.hpp"
@@ -169,6 +170,47 @@ TEST(CtlForeign, IsWrittenByOffset) {
 }
 
 TEST(CtlForeign, HasNoRegisterNames) { EXPECT_REFUSED(ctl("-s " + kEdu + " read ID"), 2, HasSubstr("1234:11e8")); }
+
+// --- doctor ----------------------------------------------------------------------------------------------------------
+
+nlohmann::json doctor(const std::string& arguments, int code) {
+    const Outcome told = ctl("--json doctor " + arguments);
+    EXPECT_EQ(told.status, code) << told.err;
+    return nlohmann::json::parse(told.out)["data"][0];
+}
+
+nlohmann::json about(const nlohmann::json& checks, const std::string& subject) {
+    for (const auto& check : checks)
+        if (check["subject"] == subject) return check;
+    ADD_FAILURE() << "nothing about " << subject;
+    return {{"state", nullptr}, {"what", nullptr}};
+}
+
+TEST(CtlDoctor, TellsWhatTheDeviceIsReadyFor) {
+    const auto told = doctor(kPcienic, 0);
+    EXPECT_EQ(told["auto"], "vfio");
+    EXPECT_EQ(about(told["backends"], "vfio")["state"], "ok");
+    EXPECT_EQ(about(told["backends"], "uio")["error"], "not_bound");
+    EXPECT_EQ(about(told["machine"], "interrupt remapping")["state"], "ok");
+    EXPECT_EQ(about(told["machine"], "IOMMU")["state"], "ok");
+    EXPECT_EQ(told["device"]["group"]["members"].size(), 1u);
+}
+
+TEST(CtlDoctor, AgreesWithVfioOnTheBusAddresses) {
+    std::vector<uiovfio::IovaRange> free;
+    const auto told = doctor(kPcienic, 0);
+    for (const auto& range : told["addresses"]["ranges"])
+        if (range["use"] == "free")
+            free.push_back({uiovfio::Iova{range["first"].get<std::uint64_t>()},
+                            uiovfio::Iova{range["last"].get<std::uint64_t>()}});
+    EXPECT_EQ(free, uiovfio::Device::open(uiovfio::Bdf::parse(kPcienic)).dma().ranges());
+}
+
+TEST(CtlDoctor, NeedsNoRights) {
+    const Outcome told = ctl_as_nobody("doctor", kPcienic.c_str());
+    EXPECT_EQ(told.status, 4);
+    EXPECT_THAT(told.out, AllOf(HasSubstr("may not open /dev/vfio"), HasSubstr("IOMMU group")));
+}
 
 // --- bind, unbind ---------------------------------------------------------------------------------------------------
 

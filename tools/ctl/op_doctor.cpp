@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// doctor
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ostream>
+#include <string>
+#include <uiovfio/backends.hpp>
+#include <utility>
+
+#include "machine.hpp"
+#include "operation.hpp"
+
+namespace pcienic::ctl {
+namespace {
+
+using cli::Exit;
+using cli::Json;
+using cli::Style;
+using uiovfio::PciFunction;
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json{} : Json(text); }
+
+Json line(std::string_view subject, State state, const std::string& what, const std::string& remedy) {
+    return {{"subject", subject}, {"state", to_string(state)}, {"what", what}, {"remedy", text_or_null(remedy)}};
+}
+
+Json machine_json(const std::vector<Check>& checks) {
+    Json rows = Json::array();
+    for (const Check& check : checks) rows.push_back(line(check.subject, check.state, check.what, check.remedy));
+    return rows;
+}
+
+bool is_real(const uiovfio::BackendTraits& backend) { return backend.name != "sim"; }
+
+/// What of each backend's needs the machine lacks.
+Json backends_of_machine(const std::vector<Check>& checks) {
+    Json rows = Json::array();
+    for (const uiovfio::BackendTraits& backend : uiovfio::backends()) {
+        if (!is_real(backend)) continue;
+        std::string missing;
+        for (const Check& check : checks)
+            if (check.state == State::missing &&
+                std::ranges::find(check.backends, backend.name) != check.backends.end())
+                missing += (missing.empty() ? "" : ", ") + check.subject;
+        rows.push_back(line(backend.name, missing.empty() ? State::ok : State::missing,
+                            missing.empty() ? "has what it needs of the machine" : "lacks " + missing, ""));
+    }
+    return rows;
+}
+
+Json backends_of(const PciFunction& function, const uiovfio::SysfsRoot& root) {
+    Json rows = Json::array();
+    for (const uiovfio::BackendTraits& backend : uiovfio::backends()) {
+        if (!is_real(backend)) continue;
+        const auto obstacle = uiovfio::why_not(function, backend.name, root);
+        rows.push_back(obstacle ? line(backend.name, State::missing, obstacle->what_was_wrong, obstacle->remedy)
+                                : line(backend.name, State::ok, "ready", ""));
+        rows.back()["error"] = obstacle ? Json(name(obstacle->errc)) : Json{};
+    }
+    return rows;
+}
+
+/// The first of those that "auto" may choose and that are ready; null where none is.
+Json automatic(const Json& backends) {
+    for (const Json& backend : backends)
+        if (backend["state"] == "ok" && uiovfio::find_backend(backend["subject"].get<std::string>())->is_automatic)
+            return backend["subject"];
+    return nullptr;
+}
+
+Json group_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
+    if (!function.iommu_group) return nullptr;
+    Json members = Json::array();
+    for (const uiovfio::Bdf& member : function.group_members) {
+        std::error_code gone;
+        members.push_back(
+            {{"bdf", to_string(member)}, {"driver", text_or_null(uiovfio::describe(member, root, gone).driver)}});
+    }
+    return {{"number", *function.iommu_group}, {"members", members}};
+}
+
+Json addresses_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
+    const auto width = iommu_width(root);
+    Json rows = Json::array();
+    // Where the IOMMU does not say how wide it is, what is reserved is known all the same.
+    constexpr unsigned kAll = 64;
+    if (function.iommu_group)
+        for (const Span& span : spans(width.value_or(kAll), function.reserved_regions)) {
+            Json row{{"use", span.use}};
+            cli::put_number(row, "first", to_integer(span.range.first), kAll);
+            cli::put_number(row, "last", to_integer(span.range.last), kAll);
+            rows.push_back(std::move(row));
+        }
+    return {{"width", width ? Json(*width) : Json{}}, {"ranges", rows}};
+}
+
+/// The text that a person reads, from the same row as the JSON.
+class Report {
+  public:
+    explicit Report(bool colour) : colour_{colour} {}
+
+    std::string operator()(const Json& row) const {
+        std::string text = cli::paint("machine", Style::bold, colour_) + lines(row["machine"]);
+        const Json& device = row["device"];
+        if (device.is_null())
+            return text + "\n\n" + cli::paint("backends", Style::bold, colour_) + lines(row["backends"]);
+        text +=
+            "\n\n" + cli::paint(fmt::format("backends for {} (driver {})", device["bdf"].get<std::string>(),
+                                            device["driver"].is_null() ? "none" : device["driver"].get<std::string>()),
+                                Style::bold, colour_);
+        text += lines(row["backends"]);
+        text += "\n  auto takes " + (row["auto"].is_null() ? "none: nothing is ready" : row["auto"].get<std::string>());
+        text += group(device["group"]);
+        return text + addresses(row["addresses"]);
+    }
+
+  private:
+    [[nodiscard]] std::string mark(const std::string& state) const {
+        if (state == "ok") return cli::paint("✔", Style::green, colour_);
+        return state == "missing" ? cli::paint("✘", Style::red, colour_) : cli::paint("·", Style::yellow, colour_);
+    }
+
+    [[nodiscard]] std::string lines(const Json& checks) const {
+        std::string text;
+        for (const Json& check : checks) {
+            text += fmt::format("\n  {} {:20} {}", mark(check["state"].get<std::string>()),
+                                check["subject"].get<std::string>(), check["what"].get<std::string>());
+            if (!check["remedy"].is_null())
+                text += "\n" + std::string(25, ' ') +
+                        cli::paint("→ " + check["remedy"].get<std::string>(), Style::dim, colour_);
+        }
+        return text;
+    }
+
+    [[nodiscard]] std::string group(const Json& group) const {
+        if (group.is_null()) return "\n\n" + cli::paint("IOMMU group", Style::bold, colour_) + "\n  none";
+        std::string text = "\n\n" + cli::paint("IOMMU group " + group["number"].dump(), Style::bold, colour_);
+        for (const Json& member : group["members"])
+            text += fmt::format("\n  {}  {}", member["bdf"].get<std::string>(),
+                                member["driver"].is_null() ? "no driver" : member["driver"].get<std::string>());
+        return text;
+    }
+
+    /// A cell for each factor of four: next to each other, a megabyte and half a terabyte can be seen no other way.
+    [[nodiscard]] std::string addresses(const Json& addresses) const {
+        if (addresses["ranges"].empty()) return {};
+        std::string text = "\n\n" + cli::paint(addresses["width"].is_null()
+                                                   ? "bus addresses (the IOMMU does not tell how many)"
+                                                   : "bus addresses of " + addresses["width"].dump() + " bits",
+                                               Style::bold, colour_);
+        for (const Json& range : addresses["ranges"]) {
+            const auto first = range["first"].get<std::uint64_t>();
+            const auto last = range["last"].get<std::uint64_t>();
+            const bool is_free = range["use"] == "free";
+            std::string bar;
+            for (std::uint64_t left = last - first; left != 0; left >>= 2) bar += is_free ? "█" : "░";
+            const std::string size = last - first == ~std::uint64_t{0} ? "16 EiB" : size_text(last - first + 1);
+            text += fmt::format("\n  {:#018x} – {:#018x}  {:>9}  {:16} {}", first, last, size,
+                                range["use"].get<std::string>(),
+                                cli::paint(bar, is_free ? Style::green : Style::yellow, colour_));
+        }
+        return text;
+    }
+
+    bool colour_;
+};
+
+class Doctor : public Operation {
+  public:
+    void add_options(CLI::App& app) {
+        app.add_option("device", text_, "Its address, or vendor and device as 1af4:10f2; as -s and -d choose it")
+            ->type_name("BDF");
+    }
+
+    void prepare(Session& session) override {
+        if (!text_.empty() && session.options().selector.given())
+            throw cli::Failure{Exit::usage, fmt::format("{}: -s and -d choose a device already: leave out one", text_)};
+        if (!text_.empty())
+            function_ = uiovfio::find_function(text_, session.world().root);
+        else if (session.options().selector.given())
+            function_ = session.function();
+    }
+
+    void explain(Session& session) override {
+        session.output().stream() << "would look at the machine's files, and open no device\n";
+    }
+
+    Exit run(Session& session) override {
+        const uiovfio::SysfsRoot& root = session.world().root;
+        const std::vector<Check> checks = examine_machine(root);
+        Json row{{"machine", machine_json(checks)},
+                 {"backends", function_ ? backends_of(*function_, root) : backends_of_machine(checks)},
+                 {"auto", nullptr},
+                 {"device", nullptr},
+                 {"addresses", nullptr}};
+        row["auto"] = automatic(row["backends"]);
+        if (function_) {
+            row["device"] = {{"bdf", to_string(function_->bdf)},
+                             {"driver", text_or_null(function_->driver)},
+                             {"group", group_json(*function_, root)}};
+            row["addresses"] = addresses_json(*function_, root);
+        }
+        const bool is_reached =
+            std::ranges::any_of(row["backends"], [](const Json& backend) { return backend["state"] == "ok"; });
+        session.emit({.schema = "pcienic.doctor/1",
+                      .device = row["device"],
+                      .rows = Json::array({row}),
+                      .raw_key = "auto",
+                      .line = Report{session.output().colour()}});
+        return is_reached ? Exit::ok : Exit::permission;
+    }
+
+  private:
+    std::string text_;
+    std::optional<PciFunction> function_;
+};
+
+}  // namespace
+
+void add_doctor_operation(CLI::App& app, Chosen& chosen) {
+    add_operation<Doctor>(app, chosen, "doctor", "Tell what each backend needs, what is missing, and what to do");
+}
+
+}  // namespace pcienic::ctl
