@@ -49,6 +49,7 @@ offers 'pcienic-ctl write --ver' --verify --version --verbose
 offers 'pcienic-ctl bind v' vfio-pci
 offers 'pcienic-ctl with v' vfio-pci
 offers 'pcienic-ctl with vfio-pci -- /bin/s' /bin/sh ...
+offers 'pcienic-ctl doctor 0' 0000:01:00.0
 offers 'pcienic-ctl dma ' copy fill verify
 offers 'pcienic-ctl dma verify --direction host-' host-to-device host-to-host
 offers 'pcienic-ctl trace re' replay
