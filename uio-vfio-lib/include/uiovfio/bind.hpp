@@ -37,6 +37,7 @@
 
 namespace uiovfio {
 
+/// How bind() and what is like it go about it.
 struct BindOptions {
     /// Also where the machine uses the device, and loses what it uses it for.
     bool force = false;

@@ -37,21 +37,26 @@ concept SpinPolicy = std::movable<Policy> && requires(Policy& policy, std::chron
 
 /// Sleeps at once: the least load, and the latency of being woken.
 struct AlwaysInterrupt {
+    /// See SpinPolicy.
     [[nodiscard]] static constexpr std::chrono::nanoseconds budget() noexcept { return {}; }
+    /// See SpinPolicy.
     static constexpr void learn(std::chrono::nanoseconds /*waited*/, bool /*came*/) noexcept {}
 };
 
 /// Never sleeps: the least latency, and a processor to itself.
 struct AlwaysPoll {
+    /// See SpinPolicy.
     [[nodiscard]] static constexpr std::chrono::nanoseconds budget() noexcept {
         return std::chrono::nanoseconds::max();
     }
+    /// See SpinPolicy.
     static constexpr void learn(std::chrono::nanoseconds /*waited*/, bool /*came*/) noexcept {}
 };
 
 /// Looks while what is awaited comes soon on average, and sleeps at once while it does not.
 class AdaptiveSpin {
   public:
+    /// What to adapt by.
     struct Options {
         /// How long to look, and the average wait up to which looking is worth it.
         std::chrono::nanoseconds longest{std::chrono::microseconds{50}};
@@ -63,8 +68,10 @@ class AdaptiveSpin {
     };
 
     AdaptiveSpin() noexcept : AdaptiveSpin{Options{}} {}
+    /// Begins by looking.
     explicit AdaptiveSpin(const Options& options) noexcept : options_{options} {}
 
+    /// See SpinPolicy.
     [[nodiscard]] std::chrono::nanoseconds budget() noexcept {
         if (average_ <= options_.longest) return options_.longest;
         if (++slept_ < options_.probe_every) return {};
@@ -72,6 +79,7 @@ class AdaptiveSpin {
         return options_.longest;
     }
 
+    /// See SpinPolicy.
     void learn(std::chrono::nanoseconds waited, bool came) noexcept {
         // Time that was up says only that it takes longer than that.
         if (!came && waited < average_) return;
@@ -80,6 +88,7 @@ class AdaptiveSpin {
         average_ += (waited - average_) / static_cast<std::int64_t>(options_.inertia);
     }
 
+    /// How long a wait takes, of late.
     [[nodiscard]] std::chrono::nanoseconds average() const noexcept { return average_; }
 
   private:
@@ -108,6 +117,7 @@ namespace detail {
 template <SpinPolicy Policy = AdaptiveSpin, class Clock = std::chrono::steady_clock>
 class HybridWait {
   public:
+    /// Waits for what the subscription follows.
     explicit HybridWait(Subscription subscription, Policy policy = {}) noexcept
         : subscription_{std::move(subscription)}, policy_{std::move(policy)} {}
 
@@ -149,6 +159,7 @@ class HybridWait {
         return is_ready;
     }
 
+    /// With what it has learnt.
     [[nodiscard]] const Policy& policy() const noexcept { return policy_; }
 
   private:

@@ -16,6 +16,7 @@ namespace uiovfio {
 
 /// Something of the machine's that goes when the device goes.
 struct Use {
+    /// What it is.
     enum class Kind {
         default_route,  ///< the way to everything that is not near
         mount,          ///< a mounted file system
