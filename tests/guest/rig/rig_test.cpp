@@ -146,16 +146,18 @@ void await(const fs::path& path, bool exists) {
     }
 }
 
+// What is plugged in has no driver in the kernel: Linux 6.1 dies where an NVMe controller goes while it is being
+// probed.
 TEST(Rig, UnplugsAndPlugsADeviceWhenATestAsksForIt) {
     const auto all = environment("PCIENIC_BDFS");
-    const fs::path nvme = fs::path("/sys/bus/pci/devices") / all.substr(all.rfind(' ') + 1);
+    const fs::path device = fs::path("/sys/bus/pci/devices") / all.substr(all.rfind(' ') + 1);
     for (int cycle = 0; cycle < 3; ++cycle) {
         pcienic::guest::qmp("device_del", {{"id", "dev1"}});
-        await(nvme, false);
-        pcienic::guest::qmp("device_add", {{"driver", "nvme"}, {"id", "dev1"}, {"bus", "port1"}, {"serial", "rig"}});
-        await(nvme, true);
+        await(device, false);
+        pcienic::guest::qmp("device_add", {{"driver", "pcienic"}, {"id", "dev1"}, {"bus", "port1"}});
+        await(device, true);
     }
-    EXPECT_EQ(contents(nvme / "class"), "0x010802\n");
+    EXPECT_EQ(contents(device / "class"), "0x020000\n");
 }
 
 }  // namespace
