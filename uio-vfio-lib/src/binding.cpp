@@ -42,6 +42,7 @@ constexpr std::size_t kUsesTold = 3;
 
 std::string told(const std::vector<Use>& uses) {
     std::vector<std::string> words;
+    words.reserve(uses.size());
     for (const Use& use : uses) words.push_back(to_string(use));
     if (words.size() > kUsesTold) {
         words.resize(kUsesTold);
