@@ -57,7 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(filled);
     const std::string_view text{reinterpret_cast<const char*>(data), size};
     check_address(text);
-    const uiovfio::PciFunction function{.bdf = {0, 1, 0, 0}, .vendor = 0x1af4, .device = 0x10f2};
+    uiovfio::PciFunction function;
+    function.bdf = {0, 1, 0, 0};
+    function.vendor = 0x1af4;
+    function.device = 0x10f2;
     check_filter<pcienic::cli::SlotFilter>(text, function);
     check_filter<pcienic::cli::IdFilter>(text, function);
     std::error_code ec;

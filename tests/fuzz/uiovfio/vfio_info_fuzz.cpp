@@ -61,6 +61,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (const auto& area : info.value.areas) check(area.length != 0);
     }
     (void)vfio::get_device_info(kernel, 0);
-    (void)vfio::get_interrupt_count(kernel, 0, 2);
+    (void)vfio::get_interrupt_info(kernel, 0, 2);
     return 0;
 }
