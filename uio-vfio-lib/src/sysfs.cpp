@@ -163,7 +163,9 @@ PciFunction describe(const Bdf& bdf, const SysfsRoot& root) {
     function.device = hex_file<std::uint16_t>(directory / "device");
     function.subsystem_vendor = hex_file<std::uint16_t>(directory / "subsystem_vendor");
     function.subsystem_device = hex_file<std::uint16_t>(directory / "subsystem_device");
-    function.class_code = hex_file<std::uint32_t>(directory / "class");
+    constexpr std::uint32_t kWidestClass = 0xffffff;
+    if (const auto code = hex_file<std::uint32_t>(directory / "class"); code <= kWidestClass)
+        function.class_code = code;
     function.revision = hex_file<std::uint8_t>(directory / "revision");
     function.driver = detail::link_name(directory / "driver");
     const auto override_text = detail::read_text(directory / "driver_override").value_or("");

@@ -65,6 +65,15 @@ TEST_F(Sysfs, DescribesAFunction) {
     EXPECT_TRUE(function.resources[2].is_prefetchable);
 }
 
+TEST_F(Sysfs, HasNoClassThatIsWiderThan24Bits) {
+    tree.add_function(kDevice);
+    test::FakeTree::put(tree.device(kDevice) / "class", "0x1060400\n");
+    EXPECT_EQ(describe(kBdf, tree.root).class_code, 0u);
+    EXPECT_FALSE(describe(kBdf, tree.root).is_bridge);
+    test::FakeTree::put(tree.device(kDevice) / "class", "0xffffff\n");
+    EXPECT_EQ(describe(kBdf, tree.root).class_code, 0xffffffu);
+}
+
 TEST_F(Sysfs, LeavesOutResourcesThatMakeNoSense) {
     tree.add_function(kDevice);
     test::FakeTree::put(tree.device(kDevice) / "resource",
