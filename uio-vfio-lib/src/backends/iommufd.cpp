@@ -232,9 +232,9 @@ class IommufdBackend final : public VfioDevice {
             const auto all = iommufd::ioas_unmap(system(), space.iommufd.get(), space.id, Iova{0}, ~std::uint64_t{0});
             done = static_cast<bool>(all) || all.error == ENOENT;
         });
-        for (const auto& [first, length] : mapped_.take()) {
+        for (const auto& mapping : mapped_.take()) {
             std::error_code lost;
-            if (!done) guarded(lost, [&, first = first, length = length] { unmap(*group_, Iova{first}, length); });
+            if (!done) guarded(lost, [&] { unmap(*group_, Iova{mapping.first}, mapping.second); });
         }
     }
 
@@ -244,9 +244,9 @@ class IommufdBackend final : public VfioDevice {
         // With the last device the address space goes. Other devices of the group go on: nothing of this one's may stay
         // within their reach.
         group_.leave([this](AddressSpace& space) {
-            for (const auto& [first, length] : mapped_.take()) {
+            for (const auto& mapping : mapped_.take()) {
                 std::error_code lost;
-                guarded(lost, [&, first = first, length = length] { unmap(space, Iova{first}, length); });
+                guarded(lost, [&] { unmap(space, Iova{mapping.first}, mapping.second); });
             }
         });
     }

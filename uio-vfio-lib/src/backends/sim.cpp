@@ -659,7 +659,7 @@ Device open_sim(const SimOptions& options) {
     if (options.address_width != 39 && options.address_width != 48)
         refuse(fmt::format("an address width of {} bits: IOMMUs have 39 or 48", options.address_width));
     auto backend = detail::traced(options.bdf, std::make_shared<detail::SimBackend>(options), options.trace);
-    return DeviceFactory::make(options.bdf, std::move(backend), options.bus_master);
+    return DeviceFactory::make(options.bdf, backend, options.bus_master);
 }
 
 Device open_sim(const SimOptions& options, std::error_code& ec) noexcept {
