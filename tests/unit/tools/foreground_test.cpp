@@ -15,6 +15,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -29,8 +30,12 @@ using testing::HasSubstr;
 constexpr auto kLong = 10min;
 constexpr auto kPatience = 60s;  // a watchdog
 
-/// A command that says "ready", and then lives until a signal ends it.
-std::string living(const std::string& traps) { return traps + "; echo ready $$; while :; do sleep 0.05; done"; }
+/// A command that says "ready", and then lives until a signal ends it. The shell waits for a program that reads an
+/// input that stays empty: a wait notices each signal, which a builtin's own read may miss, and a shell that is about
+/// to run one program after the other cannot be stopped in between.
+std::string living(const std::string& traps) {
+    return traps + "; exec 3<&0; cat <&3 >/dev/null & echo ready $$ $PPID; while kill -0 $! 2>/dev/null; do wait; done";
+}
 
 int run_shell(std::chrono::nanoseconds grace, const std::string& script) {
     Foreground foreground{grace};
@@ -41,25 +46,31 @@ int run_shell(std::chrono::nanoseconds grace, const std::string& script) {
     }
 }
 
-/// The process that runs a command.
+/// The process that runs a command, which has an input that stays empty.
 class Supervisor {
   public:
     explicit Supervisor(const std::function<int()>& body) {
-        std::array<int, 2> ends{};
-        EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+        std::array<int, 2> input{};
+        std::array<int, 2> output{};
+        EXPECT_EQ(::pipe2(input.data(), O_CLOEXEC), 0);
+        EXPECT_EQ(::pipe2(output.data(), O_CLOEXEC), 0);
         process_ = ::fork();
         if (process_ == 0) {
-            ::dup2(ends[1], STDOUT_FILENO);
+            ::dup2(input[0], STDIN_FILENO);
+            ::dup2(output[1], STDOUT_FILENO);
             ::_exit(body());
         }
-        ::close(ends[1]);
-        output_ = ends[0];
+        ::close(input[0]);
+        ::close(output[1]);
+        input_ = input[1];
+        output_ = output[0];
     }
     ~Supervisor() {
         if (process_ > 0) {
             ::kill(process_, SIGKILL);
             ::waitpid(process_, nullptr, 0);
         }
+        ::close(input_);
         ::close(output_);
     }
     Supervisor(const Supervisor&) = delete;
@@ -84,6 +95,7 @@ class Supervisor {
 
   private:
     pid_t process_ = -1;
+    int input_ = -1;
     int output_ = -1;
 };
 
@@ -213,8 +225,7 @@ TEST(Foreground, FindsWhatTheCommandLeftBehind) {
     EXPECT_EQ(supervisor.status(), 0);
 }
 
-// --- the terminal
-// -----------------------------------------------------------------------------------------------------
+// --- the terminal ---
 
 /// What a shell does with a job: a session with a terminal, and the job in its foreground. Gives the terminal's other
 /// end, and the number of the session's leader, which ends with what `body` returns.
@@ -244,6 +255,20 @@ std::string read_until(int terminal, const std::string& mark) {
     return text;
 }
 
+/// What a living() command says of itself.
+struct Ready {
+    pid_t command = 0;
+    pid_t supervisor = 0;
+};
+
+Ready read_ready(int terminal) {
+    read_until(terminal, "ready ");
+    std::istringstream words{read_until(terminal, "\n")};
+    Ready ready;
+    EXPECT_TRUE(words >> ready.command >> ready.supervisor);
+    return ready;
+}
+
 int exit_status(pid_t process) {
     int status = 0;
     EXPECT_EQ(::waitpid(process, &status, 0), process);
@@ -253,16 +278,19 @@ int exit_status(pid_t process) {
 TEST(ForegroundTerminal, InterruptReachesTheCommandOnce) {
     int terminal = -1;
     const pid_t leader = with_terminal(terminal, [] {
-        // Once interrupted, it waits for a second one that must not come.
         const pid_t job = start_job([] {
-            return run_shell(kLong,
-                             "n=0; trap 'n=$((n+1))' INT; echo ready; "
-                             "while [ $n = 0 ]; do sleep 0.05; done; sleep 0.2; exit $((10 + n))");
+            return run_shell(kLong, living("n=0; trap 'n=$((n + 1)); echo got' INT; trap 'exit $((10 + n))' USR1"));
         });
         return exit_status(job);
     });
-    EXPECT_THAT(read_until(terminal, "ready"), HasSubstr("ready"));
+    const Ready ready = read_ready(terminal);
+    // It hears of the interrupt once the command is done with it, so that two do not become one.
+    ::kill(ready.supervisor, SIGSTOP);
+    EXPECT_TRUE(comes_true([&] { return state_of(ready.supervisor) == 'T'; }));
     EXPECT_EQ(::write(terminal, "\x03", 1), 1);
+    EXPECT_THAT(read_until(terminal, "got"), HasSubstr("got"));
+    ::kill(ready.supervisor, SIGCONT);
+    ::kill(ready.supervisor, SIGUSR1);  // passed on after a SIGINT that must not be
     EXPECT_EQ(exit_status(leader), 11);
     ::close(terminal);
 }
@@ -282,9 +310,7 @@ TEST(ForegroundTerminal, StopsAndContinuesWithTheCommand) {
         ::kill(job, SIGTERM);
         return exit_status(job);
     });
-    std::string text = read_until(terminal, "ready ");
-    text = read_until(terminal, "\n");
-    const pid_t command = std::stoi(text);
+    const pid_t command = read_ready(terminal).command;
     EXPECT_EQ(::write(terminal, "\x1a", 1), 1);
     EXPECT_THAT(read_until(terminal, "stopped"), HasSubstr("stopped"));
     EXPECT_TRUE(comes_true([&] { return state_of(command) == 'T'; }));
