@@ -50,6 +50,17 @@ Check kernel(const uiovfio::SysfsRoot& root) {
     return {.subject = "kernel", .what = "Linux " + read(root.proc / "sys/kernel/osrelease").value_or("(not told)")};
 }
 
+// The capability register of VT-d (specification 4.0, 11.4.2): MGAW, the widest address, and SAGAW, the depths of page
+// table that there are: 39, 48 and 57 bits.
+std::optional<unsigned> width_of(const fs::path& unit) {
+    const auto capabilities = number(read(unit / "intel-iommu/cap").value_or(""), 16);
+    if (!capabilities) return std::nullopt;
+    const auto widest = static_cast<unsigned>((*capabilities >> 16 & 0x3f) + 1);
+    const auto depths = static_cast<unsigned>(*capabilities >> 8 & 0x0e);
+    if (depths == 0) return std::nullopt;
+    return std::min(widest, 30 + 9 * static_cast<unsigned>(std::bit_width(depths) - 1));
+}
+
 Check iommu(const uiovfio::SysfsRoot& root) {
     std::string names;
     for (const fs::path& unit : entries(root.sys / "class/iommu"))
@@ -138,6 +149,20 @@ Check lockdown(const uiovfio::SysfsRoot& root) {
             .backends = {"sysfs", "uio"}};
 }
 
+bool may_lock_without_limit(const uiovfio::SysfsRoot& root) {
+    constexpr std::string_view kKey = "CapEff:";
+    constexpr unsigned kIpcLock = 14;  // CAP_IPC_LOCK of include/uapi/linux/capability.h
+    std::istringstream lines{read(root.proc / "self/status").value_or("")};
+    for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with(kKey)) continue;
+        std::istringstream words{line.substr(kKey.size())};
+        std::string set;
+        words >> set;
+        return (number(set, 16).value_or(0) >> kIpcLock & 1) != 0;
+    }
+    return false;
+}
+
 /// Of this process: what it maps for DMA counts against it, unless it has CAP_IPC_LOCK.
 Check memory_lock(const uiovfio::SysfsRoot& root) {
     constexpr std::string_view kName = "Max locked memory";
@@ -151,6 +176,11 @@ Check memory_lock(const uiovfio::SysfsRoot& root) {
         if (soft == "unlimited") return {.subject = "memory lock", .state = State::ok, .what = "unlimited"};
         const auto bytes = number(soft, 10);
         if (!bytes) break;
+        if (may_lock_without_limit(root))
+            return {.subject = "memory lock",
+                    .state = State::ok,
+                    .what = fmt::format("no limit for this process, which has CAP_IPC_LOCK; {} without",
+                                        size_text(*bytes))};
         return {.subject = "memory lock",
                 .state = *bytes < kSmall ? State::note : State::ok,
                 .what = fmt::format("{} may be mapped for DMA without CAP_IPC_LOCK", size_text(*bytes)),
@@ -207,6 +237,9 @@ std::vector<Check> examine_machine(const uiovfio::SysfsRoot& root) {
         iommu(root),
         interrupt_remapping(root),
         node("VFIO", root.dev / "vfio/vfio", "load it with `modprobe vfio-pci`", {"vfio", "vfio-noiommu"}),
+        // The node alone proves nothing: opening it loads VFIO, but not the driver that a device is bound to.
+        node("vfio-pci", root.sys / "bus/pci/drivers/vfio-pci", "load it with `modprobe vfio-pci`",
+             {"vfio", "iommufd", "vfio-noiommu"}),
         node("IOMMUFD", root.dev / "iommu",
              "load it with `modprobe iommufd` (Linux 6.6 with CONFIG_IOMMUFD), or use the backend vfio", {"iommufd"}),
         device_nodes(root),
@@ -220,21 +253,16 @@ std::vector<Check> examine_machine(const uiovfio::SysfsRoot& root) {
     return checks;
 }
 
-// The capability register of VT-d (specification 4.0, 11.4.2): MGAW, the widest address, and SAGAW, the depths of page
-// table that there are: 39, 48 and 57 bits. VFIO uses the least that every unit has.
 std::optional<unsigned> iommu_width(const uiovfio::SysfsRoot& root) {
     std::optional<unsigned> least;
-    for (const fs::path& unit : entries(root.sys / "class/iommu")) {
-        const auto capabilities = number(read(unit / "intel-iommu/cap").value_or(""), 16);
-        if (!capabilities) continue;
-        const auto widest = static_cast<unsigned>((*capabilities >> 16 & 0x3f) + 1);
-        const auto depths = static_cast<unsigned>(*capabilities >> 8 & 0x0e);
-        if (depths == 0) continue;
-        const unsigned deepest = 30 + 9 * static_cast<unsigned>(std::bit_width(depths) - 1);
-        const unsigned width = std::min(widest, deepest);
-        least = std::min(least.value_or(width), width);
-    }
+    for (const fs::path& unit : entries(root.sys / "class/iommu"))
+        if (const auto width = width_of(unit)) least = std::min(least.value_or(*width), *width);
     return least;
+}
+
+std::optional<unsigned> iommu_width(const uiovfio::SysfsRoot& root, const uiovfio::Bdf& bdf) {
+    const fs::path own = root.sys / "bus/pci/devices" / to_string(bdf) / "iommu";
+    return is_there(own) ? width_of(own) : iommu_width(root);
 }
 
 std::vector<Span> spans(unsigned width, const std::vector<uiovfio::ReservedRegion>& reserved) {

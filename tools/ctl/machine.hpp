@@ -38,6 +38,8 @@ std::vector<Check> examine_machine(const uiovfio::SysfsRoot& root);
 
 /// How many bits of a bus address the machine's IOMMUs translate, where they say so (Intel's do).
 std::optional<unsigned> iommu_width(const uiovfio::SysfsRoot& root);
+/// As iommu_width(), of the unit that translates for this function; where the kernel does not tell which, of all.
+std::optional<unsigned> iommu_width(const uiovfio::SysfsRoot& root, const uiovfio::Bdf& bdf);
 
 /// A part of the bus addresses: free for mappings, or what the platform has it for.
 struct Span {

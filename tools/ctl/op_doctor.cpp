@@ -8,6 +8,7 @@
 #include <uiovfio/backends.hpp>
 #include <utility>
 
+#include "binding.hpp"
 #include "machine.hpp"
 #include "operation.hpp"
 
@@ -19,10 +20,11 @@ using cli::Json;
 using cli::Style;
 using uiovfio::PciFunction;
 
-Json text_or_null(const std::string& text) { return text.empty() ? Json{} : Json(text); }
-
 Json line(std::string_view subject, State state, const std::string& what, const std::string& remedy) {
-    return {{"subject", subject}, {"state", to_string(state)}, {"what", what}, {"remedy", text_or_null(remedy)}};
+    return {{"subject", subject},
+            {"state", to_string(state)},
+            {"what", what},
+            {"remedy", remedy.empty() ? Json{} : Json(remedy)}};
 }
 
 Json machine_json(const std::vector<Check>& checks) {
@@ -75,13 +77,13 @@ Json group_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
     for (const uiovfio::Bdf& member : function.group_members) {
         std::error_code gone;
         members.push_back(
-            {{"bdf", to_string(member)}, {"driver", text_or_null(uiovfio::describe(member, root, gone).driver)}});
+            {{"bdf", to_string(member)}, {"driver", driver_json(uiovfio::describe(member, root, gone).driver)}});
     }
     return {{"number", *function.iommu_group}, {"members", members}};
 }
 
 Json addresses_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
-    const auto width = iommu_width(root);
+    const auto width = iommu_width(root, function.bdf);
     Json rows = Json::array();
     // Where the IOMMU does not say how wide it is, what is reserved is known all the same.
     constexpr unsigned kAll = 64;
@@ -177,7 +179,7 @@ class Doctor : public Operation {
         if (!text_.empty() && session.options().selector.given())
             throw cli::Failure{Exit::usage, fmt::format("{}: -s and -d choose a device already: leave out one", text_)};
         if (!text_.empty())
-            function_ = uiovfio::find_function(text_, session.world().root);
+            function_ = cli::DeviceSelector::named(text_).choose(uiovfio::enumerate(session.world().root));
         else if (session.options().selector.given())
             function_ = session.function();
     }
@@ -196,9 +198,8 @@ class Doctor : public Operation {
                  {"addresses", nullptr}};
         row["auto"] = automatic(row["backends"]);
         if (function_) {
-            row["device"] = {{"bdf", to_string(function_->bdf)},
-                             {"driver", text_or_null(function_->driver)},
-                             {"group", group_json(*function_, root)}};
+            row["device"] = device_json(*function_);
+            row["device"]["group"] = group_json(*function_, root);
             row["addresses"] = addresses_json(*function_, root);
         }
         const bool is_reached =

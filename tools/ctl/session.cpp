@@ -8,6 +8,7 @@
 #include <ostream>
 #include <system_error>
 
+#include "binding.hpp"
 #include "cli/exit.hpp"
 #include "cli/tool.hpp"
 #include "uiovfio/sim.hpp"
@@ -163,6 +164,15 @@ Driver& Session::driver() {
     return *driver_;
 }
 
+cli::Json device_json(const uiovfio::PciFunction& function) {
+    Json json{{"bdf", to_string(function.bdf)}};
+    cli::put_number(json, "vendor", function.vendor, 16);
+    cli::put_number(json, "device", function.device, 16);
+    json["driver"] = driver_json(function.driver);
+    json["backend"] = nullptr;
+    return json;
+}
+
 cli::Json Session::device_json() {
     if (is_sim()) {
         Json json{{"bdf", nullptr}};
@@ -172,11 +182,8 @@ cli::Json Session::device_json() {
         json["backend"] = "sim";
         return json;
     }
-    Json json{{"bdf", to_string(function().bdf)}};
-    cli::put_number(json, "vendor", function().vendor, 16);
-    cli::put_number(json, "device", function().device, 16);
-    json["driver"] = function().driver.empty() ? Json{} : Json(function().driver);
-    json["backend"] = device_ ? Json(device_->backend()) : Json{};
+    Json json = ctl::device_json(function());
+    if (device_) json["backend"] = device_->backend();
     return json;
 }
 

@@ -46,6 +46,9 @@ class Bus {
     virtual void store(const Place& place, std::uint64_t value) = 0;
 };
 
+/// The function as the envelope of a JSON document names it, opened by no backend.
+cli::Json device_json(const uiovfio::PciFunction& function);
+
 class Session {
   public:
     Session(World& world, const GlobalOptions& options, const cli::Output& output);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "backend_list.hpp"
+#include "kernel_text.hpp"
 #include "sysfs_files.hpp"
 #include "text.hpp"
 #include "uiovfio/sysfs.hpp"
@@ -95,6 +96,16 @@ std::optional<Obstacle> no_permission(const std::string& object, const fs::path&
         fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node.string())};
 }
 
+/// Where the kernel protects itself from root, neither configuration space nor a resource file can be had; VFIO can.
+std::optional<Obstacle> locked_down(const std::string& object, const SysfsRoot& root) {
+    const std::string mode =
+        detail::parse_choice(detail::read_text(root.sys / "kernel/security/lockdown").value_or(""));
+    if (mode.empty() || mode == "none") return std::nullopt;
+    return Obstacle{Errc::permission_denied, object,
+                    fmt::format("the kernel is locked down ({}) and lets no process reach a device's own files", mode),
+                    "use vfio, which a locked-down kernel allows, or boot without Secure Boot's lockdown"};
+}
+
 /// A group that the kernel has made up for a device without an IOMMU.
 bool is_noiommu_group(const PciFunction& function, const SysfsRoot& root) {
     return function.iommu_group && detail::read_text(root.sys / "kernel/iommu_groups" /
@@ -143,6 +154,7 @@ std::optional<Obstacle> iommufd(const PciFunction& function, const SysfsRoot& ro
 
 std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
+    if (auto obstacle = locked_down(object, root)) return obstacle;
     const fs::path node = detail::uio_node(function.bdf, root);
     if (node.empty() || function.driver != "uio_pci_generic") {
         const std::string what =
@@ -158,6 +170,7 @@ std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) 
 
 std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
+    if (auto obstacle = locked_down(object, root)) return obstacle;
     if (!function.driver.empty())
         return Obstacle{Errc::not_bound, object,
                         fmt::format("the driver {} has the device; for sysfs no driver should", function.driver),

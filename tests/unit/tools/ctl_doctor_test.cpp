@@ -36,6 +36,7 @@ class CtlDoctor : public Ctl {
         put(root.sys / "kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "8");
         put(root.sys / "kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "6");
         sysfs_.add_driver("uio_pci_generic");
+        sysfs_.add_driver("vfio-pci");
     }
 
     void add_pcienic(const std::string& driver = "vfio-pci") {
@@ -81,6 +82,7 @@ TEST_F(CtlDoctor, FindsAMachineThatHasAllOfIt) {
 }
 
 TEST_F(CtlDoctor, TellsWhatIsMissingAndWhatToDo) {
+    sysfs_.add_driver("vfio-pci");
     const Json told = row({});
     EXPECT_EQ(about(told["machine"], "IOMMU")["state"], "ok") << "the width alone is not told";
     for (const char* subject : {"IOMMUFD", "VFIO device nodes", "no-IOMMU mode", "uio_pci_generic"}) {
@@ -102,13 +104,34 @@ TEST_F(CtlDoctor, EndsWith4WhereNothingReachesADevice) {
     EXPECT_TRUE(told["auto"].is_null());
 }
 
+TEST_F(CtlDoctor, WantsTheDriverAndNotJustTheNode) {
+    const Json told = row({});
+    EXPECT_EQ(about(told["machine"], "VFIO")["state"], "ok");
+    EXPECT_EQ(about(told["machine"], "vfio-pci")["state"], "missing");
+    EXPECT_EQ(about(told["backends"], "vfio")["what"], "lacks vfio-pci");
+}
+
+TEST_F(CtlDoctor, FindsOnlyVfioReadyUnderLockdown) {
+    equip();
+    sysfs_.add(kBdf, 0x1af4, 0x10f2, "");
+    put(sysfs_.root().sys / "bus/pci/devices" / kBdf / "config", "");
+    EXPECT_EQ(about(row({kBdf})["backends"], "sysfs")["state"], "ok");
+    put(sysfs_.root().sys / "kernel/security/lockdown", "none [integrity] confidentiality");
+    const Json told = row({kBdf}, 4);
+    for (const char* backend : {"sysfs", "uio"}) {
+        EXPECT_EQ(about(told["backends"], backend)["error"], "permission_denied") << backend;
+        EXPECT_THAT(about(told["backends"], backend)["what"].get<std::string>(), HasSubstr("integrity")) << backend;
+    }
+}
+
 TEST_F(CtlDoctor, TellsOfEachWayToADevice) {
     equip();
     add_pcienic();
     for (const std::vector<std::string>& choice :
-         {std::vector<std::string>{kBdf}, std::vector<std::string>{"1af4:10f2"},
+         {std::vector<std::string>{kBdf}, std::vector<std::string>{"1af4:10f2"}, std::vector<std::string>{"04.0"},
           std::vector<std::string>{"-s", "04.0"}}) {
         const Json told = row(choice);
+        EXPECT_EQ(told["device"]["vendor"], 0x1af4);
         EXPECT_EQ(told["auto"], "vfio");
         EXPECT_EQ(told["device"]["bdf"], kBdf);
         EXPECT_EQ(about(told["backends"], "vfio")["what"], "ready");
@@ -143,6 +166,16 @@ TEST_F(CtlDoctor, DrawsTheBusAddresses) {
                                  HasSubstr("✔ vfio"), HasSubstr("auto takes vfio")));
 }
 
+TEST_F(CtlDoctor, TellsHowWideTheDevicesOwnIommuIs) {
+    equip();
+    add_pcienic();
+    const uiovfio::SysfsRoot root = sysfs_.root();
+    put(root.sys / "class/iommu/dmar1/intel-iommu/cap", "d2008c22260206");  // 39 bits
+    EXPECT_EQ(row({kBdf})["addresses"]["width"], 39) << "which of them is not told: the least";
+    fs::create_directory_symlink(root.sys / "class/iommu/dmar0", root.sys / "bus/pci/devices" / kBdf / "iommu");
+    EXPECT_EQ(row({kBdf})["addresses"]["width"], 48);
+}
+
 TEST_F(CtlDoctor, ReadsNonsenseAsNothing) {
     const uiovfio::SysfsRoot root = sysfs_.root();
     put(root.sys / "class/iommu/dmar0/intel-iommu/cap", "no number");
@@ -163,6 +196,12 @@ TEST_F(CtlDoctor, WarnsOfALittleMemoryLock) {
     EXPECT_EQ(lock["state"], "note");
     EXPECT_THAT(lock["what"].get<std::string>(), HasSubstr("8 MiB"));
     EXPECT_THAT(lock["remedy"].get<std::string>(), HasSubstr("ulimit -l"));
+
+    put(sysfs_.root().proc / "self/status", "Name:\tdoctor\nCapEff:\t0000000000004000");
+    const Json unlimited = about(row({})["machine"], "memory lock");
+    EXPECT_EQ(unlimited["state"], "ok");
+    EXPECT_TRUE(unlimited["remedy"].is_null());
+    EXPECT_THAT(unlimited["what"].get<std::string>(), AllOf(HasSubstr("CAP_IPC_LOCK"), HasSubstr("8 MiB")));
 }
 
 TEST_F(CtlDoctor, RefusesADeviceNamedTwiceOrNotThere) {

@@ -32,12 +32,7 @@ class FakeSysfs {
     void set_default_route(const std::string& interface);
 
     [[nodiscard]] uiovfio::SysfsRoot root() const {
-        return {.sys = folder_ / "sys",
-                .dev = folder_ / "dev",
-                .run = folder_ / "run",
-                .proc = folder_ / "proc",
-                .modules = folder_ / "lib/modules",
-                .boot = folder_ / "boot"};
+        return {.sys = folder_ / "sys", .dev = folder_ / "dev", .run = folder_ / "run", .proc = folder_ / "proc"};
     }
 
   private:

@@ -68,6 +68,24 @@ TEST_F(WhyNot, KnowsTheNamesOfTheBackends) {
 
 TEST_F(WhyNot, SeesNothingInTheWayOfASimulatedDevice) { EXPECT_FALSE(why_not(kBdf, "sim", tree.root)); }
 
+TEST_F(WhyNot, SeesALockedDownKernel) {
+    test::FakeTree::put(tree.device(kDevice) / "config", "");
+    ASSERT_FALSE(why_not(kBdf, "sysfs", tree.root));
+    test::FakeTree::put(tree.root.sys / "kernel/security/lockdown", "none integrity [confidentiality]\n");
+    for (const char* backend : {"sysfs", "uio"}) {
+        const auto obstacle = why_not(kBdf, backend, tree.root);
+        ASSERT_TRUE(obstacle) << backend;
+        EXPECT_EQ(obstacle->errc, Errc::permission_denied);
+        EXPECT_THAT(obstacle->what_was_wrong, HasSubstr("confidentiality"));
+        EXPECT_THAT(obstacle->remedy, HasSubstr("use vfio"));
+    }
+    std::error_code ec;
+    EXPECT_FALSE(Device::open(kBdf, {.backend = "sysfs", .share_with_driver = true, .root = tree.root}, ec));
+    EXPECT_EQ(ec, Errc::permission_denied);
+    test::FakeTree::put(tree.root.sys / "kernel/security/lockdown", "[none] integrity confidentiality\n");
+    EXPECT_FALSE(why_not(kBdf, "sysfs", tree.root));
+}
+
 TEST_F(WhyNot, TellsForAutoWhatOpeningWouldTell) {
     tree.set_group(kDevice, 7);
     tree.add_vfio_nodes(7);

@@ -23,12 +23,7 @@ class FakeTree {
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"no temporary folder"};
         top_ = name;
         std::filesystem::permissions(top_, std::filesystem::perms{0755});
-        root = {.sys = top_ / "sys",
-                .dev = top_ / "dev",
-                .run = top_ / "run",
-                .proc = top_ / "proc",
-                .modules = top_ / "lib/modules",
-                .boot = top_ / "boot"};
+        root = {.sys = top_ / "sys", .dev = top_ / "dev", .run = top_ / "run", .proc = top_ / "proc"};
         std::filesystem::create_directories(root.sys / "bus/pci/devices");
         std::filesystem::create_directories(root.sys / "bus/pci/drivers");
         put(root.sys / "bus/pci/drivers_probe", "");

@@ -117,6 +117,20 @@ std::string summary(const uiovfio::PciFunction& function) {
                        function.driver.empty() ? "no driver" : "driver " + function.driver);
 }
 
+DeviceSelector DeviceSelector::named(const std::string& text) {
+    DeviceSelector selector;
+    if (text.find(':') != std::string::npos && text.find('.') == std::string::npos)
+        selector.set_id(text);
+    else
+        selector.slots_.push_back({SlotFilter::parse(text), text});
+    return selector;
+}
+
+void DeviceSelector::set_id(const std::string& text) {
+    id_ = IdFilter::parse(text);
+    id_text_ = fmt::format(" -d {}", text);
+}
+
 void DeviceSelector::add_options(CLI::App& app) {
     app.add_option_function<std::vector<std::string>>(
            "-s,--slot",
@@ -129,11 +143,7 @@ void DeviceSelector::add_options(CLI::App& app) {
         ->expected(1, CLI::detail::expected_max_vector_size)
         ->allow_extra_args(false);
     app.add_option_function<std::string>(
-           "-d,--device",
-           [this](const std::string& text) {
-               id_ = IdFilter::parse(text);
-               id_text_ = fmt::format(" -d {}", text);
-           },
+           "-d,--device", [this](const std::string& text) { set_id(text); },
            "The device with this identity: [vendor]:[device][:class[:interface]]")
         ->type_name("VID:DID");
 }

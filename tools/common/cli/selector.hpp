@@ -52,6 +52,10 @@ std::string summary(const uiovfio::PciFunction& function);
 /// The options -s and -d, and the choice that follows from them.
 class DeviceSelector {
   public:
+    /// What one argument stands for: an address as -s takes it, or, where it has a colon and no dot, vendor and device
+    /// as -d takes them. Throws Failure(usage).
+    static DeviceSelector named(const std::string& text);
+
     void add_options(CLI::App& app);
 
     [[nodiscard]] bool given() const noexcept { return !slots_.empty() || id_.has_value(); }
@@ -71,6 +75,7 @@ class DeviceSelector {
         std::string text;  ///< as given, for messages
     };
 
+    void set_id(const std::string& text);
     [[nodiscard]] std::string text() const;
     [[nodiscard]] DeviceSelector only(const Slot& slot) const;
 

@@ -24,8 +24,6 @@ struct SysfsRoot {
     std::filesystem::path dev = "/dev";
     std::filesystem::path run = "/run/uiovfio";  ///< where bind() remembers previous drivers
     std::filesystem::path proc = "/proc";
-    std::filesystem::path modules = "/lib/modules";  ///< a folder for each kernel release
-    std::filesystem::path boot = "/boot";            ///< where distributions put a kernel's configuration
 };
 
 /// A BAR as sysfs describes it (the file "resource").
@@ -95,7 +93,7 @@ struct Obstacle {
 };
 
 /// What would keep Device::open from opening the function through that backend (a name, as OpenOptions::backend has
-/// it), or nothing. Looks at modules, IOMMU, group, drivers and the rights to the nodes, in the order in which one
+/// it), or nothing. Looks at modules, lockdown, IOMMU, group, drivers and rights to nodes, in the order in which one
 /// would put them right; it opens nothing. For "auto": nothing where any of those that it may choose would do, else the
 /// obstacle that Device::open would tell. No other process is looked for: the device may still be busy.
 std::optional<Obstacle> why_not(const PciFunction& function, std::string_view backend, const SysfsRoot& root = {});
