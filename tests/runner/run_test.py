@@ -68,8 +68,12 @@ class GuestThatDies(RunnerTest):
         self.assert_guest_died(self.vmrun(*RUN), "Kernel panic - not syncing: of the test", "something before", "console.log")
 
     def test_with_a_qemu_that_crashes(self):
-        self.play(BOOTED, ["signal", signal.SIGABRT])
-        self.assert_guest_died(self.vmrun(*RUN), "QEMU was killed by SIGABRT")
+        self.play(BOOTED, ["complain", "a device's word"], ["complain", "exec.c: assertion failed"], ["signal", signal.SIGABRT])
+        self.assert_guest_died(self.vmrun(*RUN), "QEMU was killed by SIGABRT: exec.c: assertion failed")
+
+    def test_with_a_qemu_that_is_killed_without_a_word(self):
+        self.play(BOOTED, ["signal", signal.SIGKILL])
+        self.assert_guest_died(self.vmrun(*RUN), "QEMU was killed by SIGKILL")
 
     def test_with_a_qemu_that_refuses_its_command_line(self):
         self.play(["complain", "no such thing as that"], ["exit", 1])

@@ -149,9 +149,11 @@ class VirtualMachine:
             if match := SIGNS_OF_DEATH.search(line):
                 return match.group(0)
         code = self._process.returncode
-        if code < 0:
-            return f"QEMU was killed by {signal.Signals(-code).name}"
         said = (self._log_dir / LOG_NAMES["qemu_stderr"]).read_text(encoding="utf-8", errors="replace").strip()
+        if code < 0:
+            # What QEMU, glib or the C library says of an abort comes last; device models may have written before it.
+            last = said.splitlines()[-1] if said else ""
+            return f"QEMU was killed by {signal.Signals(-code).name}" + (f": {last}" if last else "")
         if code:
             return f"QEMU ended with status {code}" + (f": {said}" if said else "")
         return "QEMU ended before the guest reported how its command ended"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // bind, unbind, restore and with, on a fake sysfs: what is refused, what is told, how a command runs. No kernel acts on
-// what is written there; tests/guest/binding has one.
+// what is written there; tests/guest/registers/binding_guest_test.cpp has one.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -65,8 +65,7 @@ Words operator+(Words left, const Words& right) {
     return left;
 }
 
-// --- bind
-// -------------------------------------------------------------------------------------------------------------
+// --- bind ---
 
 TEST_F(CtlBind, SaysWhatItWouldDo) {
     EXPECT_EQ(run({"-n", "bind"}).out,
@@ -150,8 +149,7 @@ TEST_F(CtlBind, TellsWhatElseTheGroupNeeds) {
     EXPECT_EQ(Json::parse(bound.out)["data"][0]["obstacle"]["error"], "group_not_viable");
 }
 
-// --- restore
-// ----------------------------------------------------------------------------------------------------------
+// --- restore ---
 
 TEST_F(CtlBind, RestoresAllThatIsOnRecord) {
     sysfs_.add(kOther, 0x8086, 0x10d3, "igb");
@@ -181,8 +179,7 @@ TEST_F(CtlBind, RestoreAllGoesOnWhereOneFails) {
     EXPECT_THAT(uiovfio::recorded_functions(sysfs_.root()), testing::ElementsAre(nic));
 }
 
-// --- with
-// -------------------------------------------------------------------------------------------------------------
+// --- with ---
 
 TEST_F(CtlBind, WithRunsACommandThatIsNotReadAsOurs) {
     const Outcome result = run(Words{"-v", "with", "--"} + seeing() + Words{"-n", ":", "--json", "--", "with"});

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: MIT
 // What `pcienic-ctl --trace` records, and what `pcienic-ctl trace` makes of it.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -11,9 +8,7 @@
 #include <sstream>
 
 #include "chrome_trace.hpp"
-#include "cli/output.hpp"
-#include "command_line.hpp"
-#include "fake_sysfs.hpp"
+#include "ctl_fixture.hpp"
 #include "trace_rows.hpp"
 #include "uiovfio/trace.hpp"
 
@@ -28,26 +23,11 @@ using testing::IsEmpty;
 using testing::MatchesRegex;
 using testing::StartsWith;
 
-struct Result {
-    int code;
-    std::string out;
-    std::string err;
-};
-
-class CtlTrace : public testing::Test {
+class CtlTrace : public Ctl {
   protected:
-    Result run(const std::vector<std::string>& arguments) {
-        std::ostringstream out;
-        std::ostringstream err;
-        std::istringstream in;
-        World world{out, err, in, sysfs_.root()};
-        const int code = ctl::run(arguments, world);
-        return {code, out.str(), err.str()};
-    }
-
-    /// What succeeded, without a warning.
+    /// What succeeded, without a warning, on any device or none.
     std::string text(const std::vector<std::string>& arguments) {
-        const Result result = run(arguments);
+        const Outcome result = run(arguments);
         EXPECT_EQ(result.code, 0) << result.err;
         EXPECT_THAT(result.err, IsEmpty());
         return result.out;
@@ -83,8 +63,6 @@ class CtlTrace : public testing::Test {
         ADD_FAILURE() << "no such record";
         return 0;
     }
-
-    FakeSysfs sysfs_;
 };
 
 TEST_F(CtlTrace, ShowsWhatWasRecorded) {
@@ -187,12 +165,12 @@ TEST_F(CtlTrace, ReplaysWhatWasRecorded) {
 TEST_F(CtlTrace, EndsWithFiveWhereTheDeviceDoesOtherwise) {
     const std::string file = recorded({"write", "SCRATCH=7"});
     alter(file, find(file, uiovfio::TraceKind::store, 0x10), 8);
-    const Result result = run({"trace", "replay", file});
+    const Outcome result = run({"trace", "replay", file});
     EXPECT_EQ(result.code, 5);
     EXPECT_THAT(result.err, IsEmpty());
     EXPECT_THAT(result.out, AllOf(HasSubstr("SCRATCH (BAR0 0x10): expected 0x00000007, got 0x00000008\n"),
                                   EndsWith("NOT as it was\n")));
-    const Result json = run({"--json", "trace", "replay", file});
+    const Outcome json = run({"--json", "trace", "replay", file});
     EXPECT_EQ(json.code, 5);
     EXPECT_EQ(Json::parse(json.out)["data"][0]["mismatches"][0]["place"], "SCRATCH (BAR0 0x10)");
     EXPECT_EQ(run({"trace", "replay", "--may-differ", "SCRATCH", file}).code, 0);
@@ -217,11 +195,11 @@ TEST_F(CtlTrace, RecordsAReplay) {
 
 TEST_F(CtlTrace, WarnsOfARecordingThatIsNotWhole) {
     const std::string file = path("short.trace");
-    const Result result = run({"--backend", "sim", "--trace", file, "--trace-limit", "6000", "dump"});
+    const Outcome result = run({"--backend", "sim", "--trace", file, "--trace-limit", "6000", "dump"});
     EXPECT_EQ(result.code, 0);
     EXPECT_THAT(result.err, MatchesRegex("pcienic-ctl: .*short.trace: [0-9]+ records are missing: allow it more with "
                                          "--trace-limit\n"));
-    const Result shown = run({"trace", "show", file});
+    const Outcome shown = run({"trace", "show", file});
     EXPECT_EQ(shown.code, 0);
     EXPECT_THAT(shown.err, HasSubstr("then it stopped: "));
     EXPECT_THAT(shown.out, HasSubstr("records are missing\n"));
@@ -230,7 +208,7 @@ TEST_F(CtlTrace, WarnsOfARecordingThatIsNotWhole) {
 TEST_F(CtlTrace, WarnsOfAFileThatIsCut) {
     const std::string file = recorded({"read", "ID"});
     std::filesystem::resize_file(file, std::filesystem::file_size(file) - 10);
-    const Result shown = run({"trace", "show", file});
+    const Outcome shown = run({"trace", "show", file});
     EXPECT_EQ(shown.code, 0);
     EXPECT_THAT(shown.err, HasSubstr("its file ends within the next"));
     EXPECT_EQ(run({"trace", "replay", file}).code, 0) << "what is there, is as it was";
@@ -241,14 +219,6 @@ TEST_F(CtlTrace, FollowsAsMuchMemoryAsItMay) {
     text({"--backend", "sim", "--trace", file, "--trace-memory", "0", "dma", "verify", "--size", "4k"});
     EXPECT_THAT(text({"trace", "show", file}), HasSubstr("not followed"));
 }
-
-#define EXPECT_REFUSED(result, exit_code, ...)                                 \
-    do {                                                                       \
-        const Result got = (result);                                           \
-        EXPECT_EQ(got.code, exit_code) << got.out;                             \
-        EXPECT_THAT(got.out, IsEmpty());                                       \
-        EXPECT_THAT(got.err, AllOf(StartsWith("pcienic-ctl: "), __VA_ARGS__)); \
-    } while (false)
 
 TEST_F(CtlTrace, RefusesWhatIsNoTrace) {
     const std::string file = path("text");

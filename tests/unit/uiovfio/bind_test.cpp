@@ -234,8 +234,7 @@ TEST_F(Binding, LastsAsLongAsItsScope) {
     EXPECT_EQ(driver(), "vfio-pci");
 }
 
-// --- in use
-// -----------------------------------------------------------------------------------------------------------
+// --- in use ---
 
 TEST_F(Binding, LeavesTheDefaultRouteAlone) {
     tree.add_interface(kDevice, "eth0");
@@ -306,8 +305,7 @@ TEST_F(Binding, DoesNotUnbindWhatAProcessHasOpen) {
     EXPECT_EQ(driver(), "");
 }
 
-// --- records
-// ----------------------------------------------------------------------------------------------------------
+// --- records ---
 
 TEST_F(Binding, IgnoresARecordThatWasCutShort) {
     uiovfio::bind(kBdf, "vfio-pci", tree.root);
@@ -388,8 +386,7 @@ TEST_F(Binding, NeedsTheDriverThatItShallRestore) {
     EXPECT_EQ(recorded_driver(kBdf, tree.root), "e1000e");
 }
 
-// --- the nodes of VFIO
-// ------------------------------------------------------------------------------------------------
+// --- the nodes of VFIO ---
 
 TEST_F(Binding, WaitsForTheNodesThatTheKernelMakes) {
     tree.set_group(kDevice, 7);
@@ -409,8 +406,7 @@ TEST_F(Binding, WaitsForTheNodesThatTheKernelMakes) {
     maker.join();
 }
 
-// --- several functions
-// ------------------------------------------------------------------------------------------------
+// --- several functions ---
 
 TEST_F(Binding, TakesAWholeGroupButItsBridges) {
     add_other();
@@ -477,8 +473,7 @@ TEST_F(Binding, SaysWhatItWouldDo) {
     EXPECT_EQ(ec, Errc::no_such_device);
 }
 
-// --- for a time
-// -------------------------------------------------------------------------------------------------------
+// --- for a time ---
 
 TEST_F(Binding, AScopePutsBackWhatItFoundNotWhatWasFirst) {
     uiovfio::bind(kBdf, "pci-stub", tree.root);

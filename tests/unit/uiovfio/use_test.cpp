@@ -52,8 +52,7 @@ TEST_F(UseOf, ADeviceThatDoesNothingHasNone) {
     EXPECT_THAT(told(kOtherBdf), ElementsAre("eth1 carries the machine's default route"));
 }
 
-// --- the default route
-// ------------------------------------------------------------------------------------------------
+// --- the default route ---
 
 TEST_F(UseOf, TheDefaultRouteInEitherFamily) {
     tree.add_interface(kDevice, "eth0");
@@ -107,8 +106,7 @@ TEST_F(UseOf, LinksInACircleEnd) {
     EXPECT_THAT(told(), IsEmpty());
 }
 
-// --- disks
-// ------------------------------------------------------------------------------------------------------------
+// --- disks ---
 
 TEST_F(UseOf, AMountedPartition) {
     const auto disk = tree.device(kDevice) / "ata1/block/sda";
@@ -183,8 +181,7 @@ TEST_F(UseOf, SlavesInACircleEnd) {
     EXPECT_THAT(told(), IsEmpty());
 }
 
-// --- the screen
-// -------------------------------------------------------------------------------------------------------
+// --- the screen ---
 
 TEST_F(UseOf, TheConsolesScreen) {
     tree.add_class_device("graphics", tree.device(kDevice) / "graphics/fb0");
@@ -205,8 +202,7 @@ TEST_F(UseOf, KindsHaveNames) {
     EXPECT_EQ(name(Use::Kind::console), "console");
 }
 
-// --- who has it open
-// --------------------------------------------------------------------------------------------------
+// --- who has it open ---
 
 TEST_F(UseOf, HoldersAreNamed) {
     tree.set_group(kDevice, 7);

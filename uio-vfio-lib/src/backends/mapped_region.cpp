@@ -81,34 +81,30 @@ const Area* MappedRegion::map_areas(std::byte* base) noexcept {
     return nullptr;
 }
 
-void MappedRegion::lose() noexcept {
-    const std::lock_guard lock{mutex_};
-    is_lost_ = true;
-    if (base_ != nullptr) cover_locked();
-}
-
-bool MappedRegion::found_again() noexcept {
+void MappedRegion::presence_changed(bool is_present) noexcept {
     {
         const std::lock_guard lock{mutex_};
-        is_lost_ = false;
+        is_lost_ = !is_present;
+        if (is_lost_) return cover_locked();
     }
-    return uncover();
+    uncover();
 }
 
 void MappedRegion::cover_in_child() noexcept {
     // Held by a thread that the child does not have: it was about to map, and nobody has the address yet.
     const std::unique_lock lock{mutex_, std::try_to_lock};
     is_closed_ = true;
-    if (lock && base_ != nullptr) cover_locked();
+    if (lock) cover_locked();
 }
 
 void MappedRegion::close() noexcept {
     const std::lock_guard lock{mutex_};
     is_closed_ = true;
-    if (base_ != nullptr) cover_locked();
+    cover_locked();
 }
 
 void MappedRegion::cover_locked() noexcept {
+    if (base_ == nullptr) return;
     range_.set_covered(true);
     for (std::size_t offset = 0; offset < length_; offset += AllOnes::kChunk) {
         void* at = base_ + offset;

@@ -38,18 +38,17 @@ class MappedRegion {
     /// `file_offset` is the region's in the file. Throws not_mappable, system_error.
     [[nodiscard]] std::byte* map(int descriptor, std::uint64_t file_offset);
 
-    /// Puts memory that reads all ones where the device was, so that a window that is still in use sees what a device
-    /// that is gone looks like. Stores go to pages that nobody else sees. A fault does the same for what it concerns.
-    void lose() noexcept;
-    /// The same for good: the file is about to be closed.
+    /// Where the device is gone, puts memory that reads all ones in its place, so that a window that is still in use
+    /// sees what a device that is gone looks like. Stores go to pages that nobody else sees. A fault does the same for
+    /// what it concerns. Where the device is back, uncovers.
+    void presence_changed(bool is_present) noexcept;
+    /// Covers it as a device that is gone, for good: the file is about to be closed.
     void close() noexcept;
     /// The same in a forked child, which did not get the mapping.
     void cover_in_child() noexcept;
     /// Puts the device back where a fault has covered it. False when it cannot be: the region is closed or lost, or the
     /// kernel refuses.
     bool uncover() noexcept;
-    /// Ends lose(), and uncovers.
-    bool found_again() noexcept;
 
     /// What a guard compares: how often an access could not be served, and whether what is read may be ones.
     [[nodiscard]] std::uint64_t faults() const noexcept { return range_ ? range_.faults() : 0; }
@@ -63,7 +62,7 @@ class MappedRegion {
     void map_whole();
     /// Null, or the first that the kernel refuses.
     const Area* map_areas(std::byte* base) noexcept;
-    void cover_locked() noexcept;
+    void cover_locked() noexcept;  ///< what is mapped
 
     System& system_;
     std::string object_;

@@ -74,12 +74,7 @@ void SysfsDevice::give_up_to_parent() noexcept {
 }
 
 void SysfsDevice::presence_changed(bool is_present) noexcept {
-    for (SysfsBar& bar : bars_) {
-        if (is_present)
-            bar.region.found_again();
-        else
-            bar.region.lose();
-    }
+    for (SysfsBar& bar : bars_) bar.region.presence_changed(is_present);
 }
 
 File SysfsDevice::open_file(const std::filesystem::path& path) {

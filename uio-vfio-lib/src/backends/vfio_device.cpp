@@ -59,12 +59,7 @@ void VfioDevice::give_up_to_parent() noexcept {
 }
 
 void VfioDevice::presence_changed(bool is_present) noexcept {
-    for (MappedRegion& mapping : mappings_) {
-        if (is_present)
-            mapping.found_again();
-        else
-            mapping.lose();
-    }
+    for (MappedRegion& mapping : mappings_) mapping.presence_changed(is_present);
 }
 
 std::uint16_t VfioDevice::config_size() const noexcept {
