@@ -6,8 +6,11 @@
 
 hw/pcienic/ of the tree becomes a copy of qemu-device/{core,qemu,steps}, with the generated register header and the
 Kconfig, meson.build and trace-events that belong to them. Three files of QEMU's own get the lines that name the new
-directory: hw/Kconfig, hw/meson.build and meson.build. Nothing else is touched, and a second run changes nothing, not
-even a time stamp: what an incremental build depends on.
+directory: hw/Kconfig, hw/meson.build and meson.build. A version with a fault that ends our guests, mended in a later one,
+gets the patch in backports/ (docs/design/0007). Nothing else is touched, and a second run changes nothing, not even a time
+stamp: what an incremental build depends on.
+
+A backport is applied once: after an edit of its patch, take a fresh tree.
 
 Works on any tree from 7.2 on; what differs between versions is read from the tree, not from its version number.
 """
@@ -26,6 +29,11 @@ PARTS = ("core", "qemu", "steps")
 LIBRARIES = (
     ("pcienic", "CONFIG_PCIENIC", ("core", "qemu")),
     ("pcienic-steps", "CONFIG_PCIENIC_STEPS", ("steps",)),
+)
+# What QEMU has mended since: the patch, the file that it changes, and what that file has where the fault is still there,
+# and where it is not.
+BACKPORTS = (
+    ("tcg-commit.patch", "softmmu/physmem.c", "static void tcg_commit(", "static void tcg_commit_cpu("),
 )
 
 
@@ -131,6 +139,25 @@ def insert_line(path: pathlib.Path, line: str, after: str) -> bool:
                    "add that line by hand where the file names hw/pci, and run this again")
 
 
+def mend(tree: pathlib.Path, patch: str, name: str, fault: str, mended: str) -> bool:
+    """Apply the backport PATCH to the QEMU file NAME if that has the text FAULT and has not MENDED."""
+    path = tree / name
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if fault not in text or mended in text:
+        return False
+    with tempfile.TemporaryDirectory() as directory:
+        patched = pathlib.Path(directory) / "patched"
+        run = subprocess.run(
+            ["patch", "--forward", "--batch", "--fuzz=0", "--reject-file=-", f"--output={patched}", str(path),
+             str(OVERLAY / "backports" / patch)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if run.returncode != 0:
+            raise Unusable(
+                f"{path} has the fault that qemu-device/overlay/backports/{patch} mends, but that does not apply:\n"
+                f"{run.stdout.rstrip()}\nadapt the patch to this version, or take QEMU 8.1.1 or later, which needs none")
+        return write_if_changed(path, patched.read_bytes())
+
+
 def apply(tree: pathlib.Path) -> list[str]:
     """Bring TREE up to date; returns what was changed."""
     if not (tree / "VERSION").is_file() or not (tree / "hw").is_dir():
@@ -153,6 +180,9 @@ def apply(tree: pathlib.Path) -> list[str]:
             ("meson.build", "    'hw/pcienic',", r"    'hw/pci',$")):
         if insert_line(tree / name, line, after):
             changed.append(name)
+    for patch, name, fault, mended in BACKPORTS:
+        if mend(tree, patch, name, fault, mended):
+            changed.append(f"{name} (backports/{patch})")
     return changed
 
 

@@ -110,6 +110,13 @@ mv "../build/$1.new" "../build/$1"
 """
 
 
+def before_patch(patch):
+    """What a backport expects of the file that it changes: the lines that it keeps and those that it takes away."""
+    text = (CHECKOUT / "qemu-device/overlay/backports" / patch).read_text(encoding="utf-8")
+    hunks = text.partition("\n@@")[2].splitlines(keepends=True)[1:]
+    return "".join(line[1:] for line in hunks if line[0] in " -")
+
+
 def make_qemu_tree(tree, *, modern=False):
     """A tree with just those lines that the overlay looks for: of 7.2, or of 10.0 when MODERN."""
     def put(name, text, mode=0o644):
@@ -125,6 +132,11 @@ def make_qemu_tree(tree, *, modern=False):
     source_set = "system_ss" if modern else "softmmu_ss"
     put("meson.build", f"{source_set} = ss.source_set()\ntrace_events_subdirs += [\n    'hw/nvme',\n    'hw/pci',\n"
         "    'hw/rtc',\n]\n" + ("c_args = ['-DCOMPILE_SYSTEM_VS_USER']\n" if modern else ""))
+    if modern:
+        put("system/physmem.c", "static void tcg_commit_cpu(CPUState *cpu, run_on_cpu_data data)\n{\n}\n\n"
+            "static void tcg_commit(MemoryListener *listener)\n{\n}\n")
+    else:
+        put("softmmu/physmem.c", before_patch("tcg-commit.patch"))
     put("configs/devices/x86_64-softmmu/default.mak", "CONFIG_Q35=y\n")
     put("configure", CONFIGURE, 0o755)
     put("compile", COMPILE, 0o755)

@@ -35,8 +35,24 @@ class Overlay(harness.FrontDoorCase):
                 self.assertEqual(harness.snapshot(tree), before)
                 subprocess.run(["rm", "-r", str(tree)], check=True)
 
-    def test_only_three_of_qemus_files_are_touched(self):
+    def test_fault_that_qemu_has_mended_since_is_mended(self):
+        old = (self.applied() / "softmmu/physmem.c").read_text(encoding="utf-8")
+        self.assertIn("async_run_on_cpu(cpu, tcg_commit_cpu,", old)
+        self.assertFalse(list(self.work.rglob("*.orig")) + list(self.work.rglob("*.rej")))
+
+    def test_mended_fault_that_looks_otherwise_is_refused(self):
         tree = self.tree()
+        source = tree / "softmmu/physmem.c"
+        source.write_text(source.read_text(encoding="utf-8").replace("tlb_flush", "tlb_flush_soon"), encoding="utf-8")
+        before = source.read_bytes()
+        result = self.apply(tree)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"{source} has the fault that qemu-device/overlay/backports/tcg-commit.patch mends", result.stderr)
+        self.assertIn("take QEMU 8.1.1 or later", result.stderr)
+        self.assertEqual(source.read_bytes(), before)
+
+    def test_only_three_of_a_modern_qemus_files_are_touched(self):
+        tree = self.tree(modern=True)
         before = harness.snapshot(tree)
         self.apply(tree)
         after = harness.snapshot(tree)
