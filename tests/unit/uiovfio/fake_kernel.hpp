@@ -33,6 +33,7 @@ class FakeKernel : public detail::System {
     // What the machine and the device are.
     int api_version = VFIO_API_VERSION;
     bool has_type1 = true;
+    bool has_noiommu = false;
     bool is_viable = true;
     bool can_reset = true;
     bool is_pci = true;
@@ -106,10 +107,10 @@ class FakeKernel : public detail::System {
             case VFIO_GET_API_VERSION:
                 return call("GET_API_VERSION", api_version);
             case VFIO_CHECK_EXTENSION:
-                return call("CHECK_EXTENSION", argument == VFIO_TYPE1v2_IOMMU && has_type1 ? 1 : 0);
+                return call("CHECK_EXTENSION", has_iommu(argument) ? 1 : 0);
             case VFIO_SET_IOMMU:
                 if (!group_attached_ || iommu_set_) return error(EINVAL);
-                iommu_set_ = argument == VFIO_TYPE1v2_IOMMU;
+                iommu_set_ = has_iommu(argument);
                 return call("SET_IOMMU", 0);
             case VFIO_DEVICE_RESET:
                 return call("RESET", 0);
@@ -253,6 +254,10 @@ class FakeKernel : public detail::System {
     static constexpr int kContainer = 100000;
     static constexpr int kGroup = 100001;
     static constexpr int kDevice = 100002;  // and from there on: all devices look alike
+
+    [[nodiscard]] bool has_iommu(unsigned long type) const noexcept {
+        return (type == VFIO_TYPE1v2_IOMMU && has_type1) || (type == VFIO_NOIOMMU_IOMMU && has_noiommu);
+    }
 
     static std::string name_of(int descriptor) {
         return descriptor == kContainer ? "container" : descriptor == kGroup ? "group" : "device";

@@ -108,7 +108,15 @@ class Opening {
         return made;
     }
 
+    // Without an IOMMU the kernel asks for it at every step, of whoever may open the node, too (drivers/vfio).
+    void check_capability(const std::string& what, int error) const {
+        if (kind_.iommu_type == VFIO_NOIOMMU_IOMMU && error == EPERM)
+            throw Error{Errc::permission_denied, object_, what, error,
+                        "run as root: without an IOMMU the kernel asks for the capability CAP_SYS_RAWIO"};
+    }
+
     [[noreturn]] void fail(std::string_view call, int error) const {
+        check_capability(fmt::format("{} was refused", call), error);
         if (error == ENODEV || error == ENXIO)
             throw Error{Errc::device_gone, object_, fmt::format("{} failed", call), error,
                         "see that the device is still in its slot and bound to vfio-pci"};
@@ -116,6 +124,7 @@ class Opening {
     }
 
     [[noreturn]] void denied(const std::string& node, int error) const {
+        check_capability(fmt::format("this process may not open {}", node), error);
         throw Error{Errc::permission_denied, object_, fmt::format("this process may not open {}", node), error,
                     fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node)};
     }

@@ -3,6 +3,7 @@
 /// explicit request; the kernel marks itself tainted.
 
 #include "backend_list.hpp"
+#include "backends/vfio.hpp"
 #include "backends/vfio_device.hpp"
 #include "backends/vfio_group.hpp"
 
@@ -38,9 +39,12 @@ class NoIommuBackend final : public VfioDevice {
 
 }  // namespace
 
-std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options) {
-    System& system = real_system();
+std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options, System& system) {
     return std::make_shared<NoIommuBackend>(bdf, system, open_in_group(kNoIommuGroup, bdf, options, system));
+}
+
+std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options) {
+    return open_vfio_noiommu(bdf, options, real_system());
 }
 
 }  // namespace uiovfio::detail
