@@ -77,7 +77,6 @@ class Output {
     std::string tool_;
     std::ostream* out_;
     Format format_ = Format::table;
-    bool json_ = false;
     std::string color_ = "auto";
 };
 

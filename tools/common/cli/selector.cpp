@@ -87,12 +87,14 @@ bool SlotFilter::matches(const uiovfio::Bdf& bdf) const noexcept {
 }
 
 IdFilter IdFilter::parse(std::string_view text) {
+    constexpr std::size_t kClassDigits = 4;  // base class and subclass, each digit of which may be an x
     IdFilter filter;
     const auto parts = split(text, ':');
     if (parts.size() < 2 || parts.size() > 4) refuse(text, kIdForm);
     filter.vendor = part(parts[0], 0xffff, text, kIdForm);
     filter.device = part(parts[1], 0xffff, text, kIdForm);
     if (parts.size() > 2) {
+        if (parts[2].size() > kClassDigits) refuse(text, kIdForm);
         std::string digits{parts[2]};
         for (std::size_t i = 0; i < digits.size(); ++i) {
             if (digits[i] != 'x' && digits[i] != 'X') continue;

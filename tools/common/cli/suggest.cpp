@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -36,12 +37,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::vector<std::string> suggestions(std::string_view text, const std::vector<std::string>& known) {
     const std::size_t limit = std::max<std::size_t>(1, text.size() / 3);
-    std::vector<std::pair<std::size_t, std::string>> near;
+    std::multimap<std::size_t, std::string> near;  // by distance; names of one distance in their order
     for (const std::string& name : known) {
         const std::size_t distance = edit_distance(text, name);
-        if (distance <= limit) near.emplace_back(distance, name);
+        if (distance <= limit) near.emplace(distance, name);
     }
-    std::ranges::stable_sort(near, {}, &std::pair<std::size_t, std::string>::first);
     std::vector<std::string> names;
     for (auto& [distance, name] : near) {
         if (names.size() < 3) names.push_back(std::move(name));
