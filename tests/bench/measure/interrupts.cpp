@@ -4,12 +4,15 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <optional>
 #include <pcienic/driver.hpp>
+#include <system_error>
 
 #include "cli/exit.hpp"
 #include "measure/contest.hpp"
 #include "measure/plan.hpp"
 #include "measure/system_calls.hpp"
+#include "measure/uio.hpp"
 #include "measure/wakes.hpp"
 
 namespace pcienic::bench {
@@ -77,6 +80,12 @@ Entry entry(const Waiter& waiter) {
             .must_not_allocate = true};
 }
 
+void enter_uio(Contest& contest, UioDevice& uio) {
+    for (const Waiter& waiter : uio.waiters())
+        contest.enter(entry(waiter),
+                      [rig = uio.rig(), waiter](Recorder& recorder) mutable { rig.wake(waiter, kRound, recorder); });
+}
+
 std::string where(const Opened& opened) {
     if (opened.processors.firing == opened.processors.waiting) return "all on one processor";
     return opened.is_routed ? "the waiter on another processor, which takes the interrupt"
@@ -112,6 +121,15 @@ std::vector<Group> measure_interrupts(const Plan& plan) {
                    [&](Recorder& recorder) { loopback.wake(kBlockingRead, kRound, recorder); });
     else
         wake.skip(through_vfio, fmt::format("the backend {} has no loopback", opened.device.backend()));
+    std::optional<UioDevice> uio;
+    try {
+        if (plan.second)
+            enter_uio(wake, uio.emplace(*plan.second, opened.processors));
+        else
+            wake.skip("UIO", "there is no second pcienic to give to uio_pci_generic");
+    } catch (const std::system_error& error) {
+        wake.skip("UIO", error.what());
+    }
     if (!not_counted.empty()) wake.skip("system calls", not_counted);
 
     wake.run(plan.rounds(kRounds));

@@ -12,6 +12,9 @@
 #include <cerrno>
 #include <exception>
 #include <uiovfio/asio.hpp>
+#include <uiovfio/asio_hybrid.hpp>
+#include <uiovfio/hybrid.hpp>
+#include <utility>
 
 #include "measure/wakes.hpp"
 
@@ -109,9 +112,8 @@ asio::awaitable<void> follow(uiovfio::AsyncVector& vector, Wakes& wakes) {
     } while (wakes.woken());
 }
 
-void run_coroutine(asio::io_context& io, const Target& target, Wakes& wakes) {
-    uiovfio::AsyncVector vector{io.get_executor(), target.interrupts, target.vector};
-    asio::co_spawn(io, follow(vector, wakes), [&](const std::exception_ptr& failure) {
+void run(asio::io_context& io, asio::awaitable<void> coroutine, Wakes& wakes) {
+    asio::co_spawn(io, std::move(coroutine), [&](const std::exception_ptr& failure) {
         try {
             if (failure) std::rethrow_exception(failure);
         } catch (const boost::system::system_error& error) {
@@ -121,14 +123,47 @@ void run_coroutine(asio::io_context& io, const Target& target, Wakes& wakes) {
     io.run();
 }
 
+void wait_in_coroutine(asio::io_context& io, const Target& target, Wakes& wakes) {
+    uiovfio::AsyncVector vector{io.get_executor(), target.interrupts, target.vector};
+    run(io, follow(vector, wakes), wakes);
+}
+
 void asio_coroutine(const Target& target, Wakes& wakes) {
     asio::io_context io;
-    run_coroutine(io, target, wakes);
+    wait_in_coroutine(io, target, wakes);
 }
 
 void asio_coroutine_one_thread(const Target& target, Wakes& wakes) {
     asio::io_context io{1};
-    run_coroutine(io, target, wakes);
+    wait_in_coroutine(io, target, wakes);
+}
+
+/// Far above what a wake-up takes, also on an emulated processor: the policy goes on looking.
+const uiovfio::AdaptiveSpin::Options kLook{.longest = std::chrono::milliseconds{5}};
+
+void hybrid_wait(const Target& target, Wakes& wakes) {
+    constexpr std::chrono::nanoseconds kForEver{-1};
+    uiovfio::HybridWait wait{target.interrupts.subscribe(target.vector), uiovfio::AdaptiveSpin{kLook}};
+    wakes.ready();
+    do {
+        std::error_code ec;
+        wait.wait(kForEver, ec);
+        if (ec) return wakes.failed(ec);
+    } while (wakes.woken());
+}
+
+asio::awaitable<void> follow_hybrid(uiovfio::AsyncHybridWait<>& wait, Wakes& wakes) {
+    wakes.ready();
+    do {
+        co_await wait.async_wait(asio::use_awaitable);
+    } while (wakes.woken());
+}
+
+void asio_hybrid_coroutine(const Target& target, Wakes& wakes) {
+    asio::io_context io;
+    uiovfio::AsyncHybridWait wait{io.get_executor(), target.interrupts.subscribe(target.vector),
+                                  uiovfio::AdaptiveSpin{kLook}};
+    run(io, follow_hybrid(wait, wakes), wakes);
 }
 
 void busy_poll(const Target& target, Wakes& wakes) {
@@ -140,12 +175,14 @@ void busy_poll(const Target& target, Wakes& wakes) {
 }  // namespace
 
 const Waiter kBlockingRead{"blocking read", &blocking_read};
-const std::array<Waiter, 6> kOtherWaiters{
+const std::array<Waiter, 8> kOtherWaiters{
     Waiter{"Interrupts::wait", &interrupts_wait},
     Waiter{"epoll loop", &epoll_loop},
     Waiter{"Asio callback", &asio_callback},
     Waiter{"Asio coroutine", &asio_coroutine},
     Waiter{"Asio coroutine, io_context{1}", &asio_coroutine_one_thread},
+    Waiter{"HybridWait, looking", &hybrid_wait, false},
+    Waiter{"Asio coroutine, hybrid, looking", &asio_hybrid_coroutine, false},
     Waiter{"busy poll", &busy_poll, false},
 };
 

@@ -140,6 +140,7 @@ void Rig::wake(const Waiter& waiter, const Round& round, Recorder& recorder) {
         // A wait ends when the vectors go.
         wakes.stop();
         target_.interrupts.disable();
+        if (waiter.abandon) waiter.abandon();
         thread.join();
         throw;
     }

@@ -68,14 +68,16 @@ class Wakes {
 /// A way to wait: calls Wakes::ready() once, and then waits for as long as Wakes::woken() says so.
 struct Waiter {
     std::string_view name;
-    void (*wait)(const Target& target, Wakes& wakes);
+    std::function<void(const Target& target, Wakes& wakes)> wait;
     /// False for one that spins.
     bool sleeps = true;
+    /// Ends a wait that goes on when the target's interrupts are disabled.
+    std::function<void()> abandon = {};
 };
 
 /// What the others are compared with: read() of the vector's eventfd, which blocks.
 extern const Waiter kBlockingRead;
-extern const std::array<Waiter, 6> kOtherWaiters;
+extern const std::array<Waiter, 8> kOtherWaiters;
 
 /// Fires a target's vector and takes the times.
 class Rig {

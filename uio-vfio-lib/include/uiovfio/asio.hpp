@@ -7,7 +7,7 @@
 ///     uiovfio::AsyncVector vector{io.get_executor(), device.interrupts(), 3};
 ///     auto count = co_await vector.async_wait(boost::asio::use_awaitable);
 ///
-/// The only header of the library that needs Boost (1.81 or later).
+/// This header and asio_hybrid.hpp are the only ones of the library that need Boost (1.81 or later).
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/append.hpp>
@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -55,15 +56,13 @@ class AsyncCounts {
     /// the reactor.
     template <boost::asio::completion_token_for<void(boost::system::error_code, std::uint64_t)> Token>
     auto async_wait(Token&& token) {
-        auto state = required_state();
-        auto& descriptor = state->descriptor;
-        return boost::asio::async_compose<Token, void(boost::system::error_code, std::uint64_t)>(Wait{std::move(state)},
-                                                                                                 token, descriptor);
+        return start_wait(required_state(), {}, std::forward<Token>(token));
     }
 
     /// Ends a wait in progress with operation_aborted.
     void cancel() noexcept {
         if (!state_) return;
+        ++state_->cancellations;
         boost::system::error_code ignored;
         state_->descriptor.cancel(ignored);
     }
@@ -76,21 +75,36 @@ class AsyncCounts {
     AsyncCounts(const boost::asio::any_io_executor& executor, Subscription subscription)
         : state_{std::make_shared<State>(executor, std::move(subscription))} {}
 
-  private:
     struct State {
         State(const boost::asio::any_io_executor& executor, Subscription from)
             : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {}
 
         Subscription subscription;
         boost::asio::posix::stream_descriptor descriptor;
+        std::uint64_t cancellations = 0;  ///< so often was cancel() called
     };
 
+    std::shared_ptr<State> required_state() const {
+        if (!state_) throw Error{Errc::closed, "asynchronous wait", "its object was moved from"};
+        return state_;
+    }
+
+    /// async_wait() for a wait that began at `generation`; without one it begins when it is started.
+    template <class Token>
+    static auto start_wait(std::shared_ptr<State> state, std::optional<std::uint64_t> generation, Token&& token) {
+        auto& descriptor = state->descriptor;
+        return boost::asio::async_compose<Token, void(boost::system::error_code, std::uint64_t)>(
+            Wait{std::move(state), generation}, token, descriptor);
+    }
+
+  private:
     /// The operation. The 8 bytes live on the heap, because Asio moves operations; the recycling allocator makes that
     /// free of allocations once it is warm. They and the generation belong to the operation as it is started, not as it
     /// is made: a deferred one may be started later, and more than once.
     class Wait {
       public:
-        explicit Wait(std::shared_ptr<State> state) noexcept : state_{std::move(state)} {}
+        Wait(std::shared_ptr<State> state, std::optional<std::uint64_t> generation) noexcept
+            : state_{std::move(state)}, began_{generation} {}
 
         /// The first turn.
         template <class Self>
@@ -98,7 +112,7 @@ class AsyncCounts {
             self.reset_cancellation_state(boost::asio::enable_total_cancellation());
             raw_ = std::allocate_shared<std::uint64_t>(boost::asio::recycling_allocator<std::uint64_t>{}, 0U);
             // Before the look at the status: what ends the vector in between ends the read as well.
-            generation_ = state_->subscription.generation();
+            generation_ = began_.value_or(state_->subscription.generation());
             if (const std::error_code status = state_->subscription.status()) {
                 const auto executor = state_->descriptor.get_executor();
                 boost::asio::post(
@@ -129,14 +143,10 @@ class AsyncCounts {
         }
 
         std::shared_ptr<State> state_;
+        std::optional<std::uint64_t> began_;
         std::shared_ptr<std::uint64_t> raw_;
         std::uint64_t generation_ = 0;
     };
-
-    std::shared_ptr<State> required_state() const {
-        if (!state_) throw Error{Errc::closed, "asynchronous wait", "its object was moved from"};
-        return state_;
-    }
 
     std::shared_ptr<State> state_;
 };

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The whole library except for uiovfio/asio.hpp, which needs Boost, and uiovfio/sim.hpp.
+/// The whole library except for uiovfio/asio.hpp and uiovfio/asio_hybrid.hpp, which need Boost, and uiovfio/sim.hpp.
 
 #include "uiovfio/backends.hpp"
 #include "uiovfio/bar.hpp"
