@@ -21,14 +21,14 @@ endfunction()
 # pcienic_add_guest_suite(NAME PROGRAMS program... [DEVICES spec...] [QEMU_ARGS word...] [ENV NAME=VALUE...]
 #                         [LABELS label...] [FILTER gtest-filter] [EXPECT_FAILED case...] [KERNEL name]
 #                         [DRIVER driver] [AS_USER] [NO_IOMMU] [IOMMU_WIDTH bits] [APPEND word...]
-#                         [PUT FILE[:DEST]...])
+#                         [PUT FILE[:DEST]...] [TRACE event...])
 # DEVICES are QEMU's (`pcienic,vectors=1`; `none` for no device), by default one pcienic; KERNEL and what follows are
 # the runner's options of those names. A case's name must be unique
 # within the suite; which cases there are is asked of the programs when they have been built. An EXPECT_FAILED case
 # must run and fail, by its own assertions: so it is proved that a test can tell a broken device from a good one.
 function(pcienic_add_guest_suite NAME)
   cmake_parse_arguments(A "AS_USER;NO_IOMMU" "KERNEL;FILTER;DRIVER;IOMMU_WIDTH"
-                        "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED;APPEND;PUT" ${ARGN})
+                        "PROGRAMS;DEVICES;QEMU_ARGS;ENV;LABELS;EXPECT_FAILED;APPEND;PUT;TRACE" ${ARGN})
   set(logs ${PROJECT_BINARY_DIR}/guest-logs/${NAME})
   set(list ${CMAKE_CURRENT_BINARY_DIR}/guest-${NAME}-cases.txt)
 
@@ -67,6 +67,9 @@ function(pcienic_add_guest_suite NAME)
   endforeach()
   foreach(word IN LISTS A_APPEND)
     list(APPEND boot --append=${word})
+  endforeach()
+  foreach(event IN LISTS A_TRACE)
+    list(APPEND boot --trace=${event})
   endforeach()
   if(A_AS_USER)
     list(APPEND boot --user)

@@ -273,6 +273,13 @@ class Announcements(HealthTest):
         self.run_case(records=[self.EXPECT_ERROR])
         self.assert_reported("S.C", 1, "announced a guest error", "never logged")
 
+    def test_of_a_traced_event_are_looked_for(self):
+        expect = {"type": "expect", "kind": "trace", "pattern": "pcienic_mmio_read addr 0x[48] "}
+        self.run_case(["log", "pcienic_mmio_read addr 0x8 size 4\n"], records=[expect], options=("--trace", "pcienic_*")).assert_healthy()
+        self.assert_reported("S.C", 0)
+        self.run_case(["log", "pcienic_mmio_read addr 0x9 size 4\n"], records=[expect], options=("--trace", "pcienic_*")).assert_healthy()
+        self.assert_reported("S.C", 1, "announced a traced event", "never logged")
+
     def test_are_not_needed_for_the_trace_that_was_asked_for(self):
         trace = "123@1700000000.123456:pcienic_mmio_read addr 0x0 size 4\npcienic_mmio_write addr 0x0\n"
         self.run_case(["log", trace], options=("--trace", "pcienic_*")).assert_healthy()

@@ -7,6 +7,7 @@ What a test may announce (tests/guest/support/expect.hpp), and how it is matched
                What QEMU says about a refused access is taken as part of an announced fault.
   guest_error  QEMU's log has no notion of the guest's time, so a line that matches the pattern counts as announced
                wherever it stands, any number of times.
+  trace        an event of those that --trace asks for, wherever it stands in QEMU's log.
 A pattern that was announced and never appeared fails the case that announced it.
 """
 
@@ -38,6 +39,8 @@ REFUSED_BY_IOMMU = re.compile(r"\bvtd_|fault is not recorded|region '\(null\)', 
 HARMLESS_QEMU = re.compile(r"warning: (TCG|host) doesn't support requested feature")
 # --trace writes into the same log: EVENT ARGUMENTS, which QEMU 7 prefixes with PROCESS@TIME.
 TRACE_LINE = re.compile(r"^(?:\d+@\d+\.\d+:)?([A-Za-z0-9_]+) ")
+# What is announced to be there, by the kind of the announcement.
+IN_QEMUS_LOG = {"guest_error": "a guest error", "trace": "a traced event"}
 TAINT_WARNED, TAINT_DIED, TAINT_LOCKUP = 1 << 9, 1 << 7, 1 << 14
 
 
@@ -153,8 +156,8 @@ def case_verdict(log, name):
     if case.status != "passed":
         return EXIT_FAILED, "failed"
     for kind, pattern in case.expects:
-        if kind == "guest_error" and not any(re.search(pattern, line) for line in log.qemu):
-            return EXIT_FAILED, f"failed: it announced a guest error '{pattern}', which QEMU never logged"
+        if kind in IN_QEMUS_LOG and not any(re.search(pattern, line) for line in log.qemu):
+            return EXIT_FAILED, f"failed: it announced {IN_QEMUS_LOG[kind]} '{pattern}', which QEMU never logged"
     return EXIT_PASSED, "passed"
 
 

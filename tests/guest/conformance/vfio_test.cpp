@@ -171,6 +171,24 @@ TEST(VfioBind, NeedsTheRightToDoIt) {
     EXPECT_EQ(describe(device_under_test(1)).driver, "vfio-pci");
 }
 
+// Debian's kernels have IO_STRICT_DEVMEM: what a driver has requested is nobody else's to map.
+TEST(SysfsOpen, IsRefusedTheBarsThatADriverHolds) {
+    load_module("nvme");
+    const Bdf busy = find_pair().other;
+    ASSERT_EQ(describe(busy).driver, "nvme");
+    Device device = Device::open(busy, {.backend = "sysfs", .bus_master = false, .share_with_driver = true});
+    const std::uint16_t command = device.config().read16(config::kCommand);
+    EXPECT_NE(command & config::kCommandBusMaster, 0) << "configuration space is everybody's";
+    const auto map = [&] { (void)device.bar(0).window(); };
+    EXPECT_EQ(errc_of(map), Errc::not_mappable);
+    EXPECT_THAT(
+        map, testing::ThrowsMessage<Error>(AllOf(HasSubstr("a driver holds it (nvme)"), HasSubstr("IO_STRICT_DEVMEM"),
+                                                 HasSubstr("pcienic-ctl -s " + to_string(busy) + " unbind"))));
+    device.close();
+    device = Device::open(busy, {.backend = "sysfs", .bus_master = false, .share_with_driver = true});
+    EXPECT_EQ(device.config().read16(config::kCommand), command) << "the driver's device was stopped";
+}
+
 TEST(VfioOpen, TellsWhichDevicesMakeTheGroupNotViable) {
     load_module("nvme");
     const Pair pair = find_pair();

@@ -108,4 +108,8 @@ ExpectGuestError::ExpectGuestError(const std::string& pattern) {
     Record("expect").text("kind", "guest_error").text("pattern", pattern).send();
 }
 
+ExpectTrace::ExpectTrace(const std::string& pattern) {
+    Record("expect").text("kind", "trace").text("pattern", pattern).send();
+}
+
 }  // namespace pcienic::guest

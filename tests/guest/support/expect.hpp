@@ -37,4 +37,11 @@ class ExpectGuestError {
     explicit ExpectGuestError(const std::string& pattern);
 };
 
+/// QEMU traces an event of those that the suite asks for (TRACE): a line of its log matches, anywhere in the run. The
+/// host looks for it when it reports on this test.
+class ExpectTrace {
+  public:
+    explicit ExpectTrace(const std::string& pattern);
+};
+
 }  // namespace pcienic::guest
