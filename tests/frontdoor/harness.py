@@ -114,7 +114,8 @@ def before_patch(patch):
     """What a backport expects of the file that it changes: the lines that it keeps and those that it takes away."""
     text = (CHECKOUT / "qemu-device/overlay/backports" / patch).read_text(encoding="utf-8")
     hunks = text.partition("\n@@")[2].splitlines(keepends=True)[1:]
-    return "".join(line[1:] for line in hunks if line[0] in " -")
+    # An empty line of the file has lost its mark: no line here ends in a blank.
+    return "".join(line[1:] or line for line in hunks if line[0] in " -\n")
 
 
 def make_qemu_tree(tree, *, modern=False):
