@@ -10,8 +10,6 @@ directory: hw/Kconfig, hw/meson.build and meson.build. A version with a fault th
 gets the patch in backports/ (docs/design/0007). Nothing else is touched, and a second run changes nothing, not even a time
 stamp: what an incremental build depends on.
 
-A backport is applied once: after an edit of its patch, take a fresh tree.
-
 Works on any tree from 7.2 on; what differs between versions is read from the tree, not from its version number.
 """
 
@@ -35,6 +33,8 @@ LIBRARIES = (
 BACKPORTS = (
     ("tcg-commit.patch", "softmmu/physmem.c", "static void tcg_commit(", "static void tcg_commit_cpu("),
 )
+# What the backports' files were before, and as we left them.
+KEPT = pathlib.PurePath("hw/pcienic/before-backports")
 
 
 class Unusable(Exception):
@@ -139,23 +139,44 @@ def insert_line(path: pathlib.Path, line: str, after: str) -> bool:
                    "add that line by hand where the file names hw/pci, and run this again")
 
 
-def mend(tree: pathlib.Path, patch: str, name: str, fault: str, mended: str) -> bool:
-    """Apply the backport PATCH to the QEMU file NAME if that has the text FAULT and has not MENDED."""
-    path = tree / name
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if fault not in text or mended in text:
-        return False
+def patched(path: pathlib.Path, content: bytes, patch: str) -> bytes:
+    """CONTENT, which is that of PATH, with the backport PATCH applied."""
     with tempfile.TemporaryDirectory() as directory:
-        patched = pathlib.Path(directory) / "patched"
-        run = subprocess.run(
-            ["patch", "--forward", "--batch", "--fuzz=0", "--reject-file=-", f"--output={patched}", str(path),
-             str(OVERLAY / "backports" / patch)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        before, after = pathlib.Path(directory) / "before", pathlib.Path(directory) / "after"
+        before.write_bytes(content)
+        command = ["patch", "--forward", "--batch", "--fuzz=0", "--reject-file=-", f"--output={after}", str(before),
+                   str(OVERLAY / "backports" / patch)]
+        try:
+            run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        except FileNotFoundError:
+            raise Unusable("there is no program `patch`: install the package of that name") from None
         if run.returncode != 0:
             raise Unusable(
                 f"{path} has the fault that qemu-device/overlay/backports/{patch} mends, but that does not apply:\n"
                 f"{run.stdout.rstrip()}\nadapt the patch to this version, or take QEMU 8.1.1 or later, which needs none")
-        return write_if_changed(path, patched.read_bytes())
+        return after.read_bytes()
+
+
+def mend(tree: pathlib.Path, patch: str, name: str, fault: str, mended: str) -> bool:
+    """Apply the backport PATCH to the QEMU file NAME if that has the text FAULT and has not MENDED.
+
+    What the file was before is kept, so that a patch that has changed since is applied to that; but only while the file
+    is as it was left: one that was updated with its tree is looked at anew.
+    """
+    path = tree / name
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    before, left = tree / KEPT / name, tree / KEPT / f"{name}.left"
+    if left.is_file() and before.is_file() and left.read_bytes() == content:
+        content = before.read_bytes()
+    if fault.encode() not in content or mended.encode() in content:
+        return False
+    result = patched(path, content, patch)
+    # In this order: after a kill in between, the file is still taken for what it was.
+    write_if_changed(before, content)
+    write_if_changed(left, result)
+    return write_if_changed(path, result)
 
 
 def apply(tree: pathlib.Path) -> list[str]:
@@ -171,7 +192,7 @@ def apply(tree: pathlib.Path) -> list[str]:
     # A source that was renamed or removed must not stay behind.
     for path in sorted(ours.rglob("*")):
         name = str(path.relative_to(ours))
-        if path.is_file() and name not in content:
+        if path.is_file() and name not in content and tree / KEPT not in path.parents:
             path.unlink()
             changed.append(f"hw/pcienic/{name} (removed)")
     for name, line, after in (

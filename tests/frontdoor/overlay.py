@@ -40,6 +40,27 @@ class Overlay(harness.FrontDoorCase):
         self.assertIn("async_run_on_cpu(cpu, tcg_commit_cpu,", old)
         self.assertFalse(list(self.work.rglob("*.orig")) + list(self.work.rglob("*.rej")))
 
+    def test_edit_of_a_backport_reaches_a_tree_that_has_it(self):
+        tree = self.applied()
+        patch = self.checkout / "qemu-device/overlay/backports/tcg-commit.patch"
+        patch.write_text(patch.read_text(encoding="utf-8").replace("+    tlb_flush(cpu);", "+    tlb_flush_soon(cpu);"), encoding="utf-8")
+        self.assertEqual(self.apply(tree).stdout, "softmmu/physmem.c (backports/tcg-commit.patch)\n")
+        source = tree / "softmmu/physmem.c"
+        self.assertIn("tlb_flush_soon(cpu);", source.read_text(encoding="utf-8"))
+        # A tree that was updated is not put back to what it was.
+        source.write_text(harness.before_patch("tcg-commit.patch") + "/* updated */\n", encoding="utf-8")
+        self.apply(tree)
+        text = source.read_text(encoding="utf-8")
+        self.assertIn("tlb_flush_soon(cpu);", text)
+        self.assertIn("/* updated */", text)
+
+    def test_missing_patch_program_is_named(self):
+        tree = self.tree()
+        result = subprocess.run(["/usr/bin/python3", str(self.checkout / "qemu-device/overlay/apply.py"), str(tree)], text=True,
+                                check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": "/nowhere"})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("install the package of that name", result.stderr)
+
     def test_mended_fault_that_looks_otherwise_is_refused(self):
         tree = self.tree()
         source = tree / "softmmu/physmem.c"

@@ -281,6 +281,41 @@ TEST_F(AsyncHybrid, IsCancelledByItsDestruction) {
     EXPECT_EQ((*outcome)->ec, asio::error::operation_aborted);
 }
 
+TEST_F(AsyncHybrid, IsCancelledBetweenTwoReads) {
+    for (const bool by_destruction : {false, true}) {
+        std::optional wait{waiter(AlwaysInterrupt{})};
+        device.reset();
+        const auto outcome = start(*wait);
+        if (by_destruction)
+            wait.reset();
+        else
+            wait->cancel();
+        run();
+        ASSERT_TRUE(*outcome);
+        EXPECT_EQ((*outcome)->ec, asio::error::operation_aborted);
+    }
+}
+
+// The predicate may refer to what owned the wait.
+TEST_F(AsyncHybrid, DoesNotAskTheConditionAfterACancellation) {
+    for (const bool by_destruction : {false, true}) {
+        for (const nanoseconds budget : {nanoseconds{0}, nanoseconds::max()}) {
+            std::optional wait{waiter(Scripted{budget})};
+            int looks = 0;
+            const auto outcome = start_until(*wait, [&]() noexcept { return ++looks < 0; });
+            turn();
+            const int looks_before = looks;
+            if (by_destruction)
+                wait.reset();
+            else
+                wait->cancel();
+            run();
+            EXPECT_EQ(*outcome, error_code{asio::error::operation_aborted});
+            EXPECT_EQ(looks, looks_before);
+        }
+    }
+}
+
 TEST_F(AsyncHybrid, KeepsItsWaitWhenMoved) {
     auto wait = waiter(AlwaysPoll{});
     const auto outcome = start(wait);

@@ -229,6 +229,29 @@ TEST_F(Async, IsCancelledByItsDestruction) {
     EXPECT_EQ((*outcome)->ec, asio::error::operation_aborted);
 }
 
+// The mark of a reset that nobody awaited ends the first read; a cancel() before its handler runs finds no read to end.
+TEST_F(Async, IsCancelledBetweenTwoReads) {
+    AsyncVector vector{io.get_executor(), interrupts, 0};
+    device.reset();
+    const auto outcome = wait(vector);
+    vector.cancel();
+    run();
+    ASSERT_TRUE(*outcome);
+    EXPECT_EQ((*outcome)->ec, asio::error::operation_aborted);
+}
+
+TEST_F(Async, IsCancelledByItsDestructionBetweenTwoReads) {
+    std::shared_ptr<std::optional<Outcome>> outcome;
+    device.reset();
+    {
+        AsyncVector vector{io.get_executor(), interrupts, 0};
+        outcome = wait(vector);
+    }
+    run();
+    ASSERT_TRUE(*outcome);
+    EXPECT_EQ((*outcome)->ec, asio::error::operation_aborted);
+}
+
 TEST_F(Async, KeepsItsWaitWhenMoved) {
     AsyncVector vector{io.get_executor(), interrupts, 0};
     const auto outcome = wait(vector);

@@ -32,10 +32,13 @@
 
 namespace uiovfio {
 
-/// What AsyncVector and AsyncDeviceEvent have in common. Move-only. Destroying it cancels its wait. Have one wait at a
-/// time; calls on one object from several threads need a strand.
+/// What AsyncVector, AsyncDeviceEvent and AsyncHybridWait have in common. Move-only. Destroying it cancels its wait.
+/// Have one wait at a time; calls on one object from several threads need a strand.
 class AsyncCounts {
   public:
+    /// As Asio's own I/O objects have it.
+    using executor_type = boost::asio::any_io_executor;
+
     AsyncCounts(AsyncCounts&&) noexcept = default;
     /// Cancels its own wait, and takes over the other's vector and wait.
     AsyncCounts& operator=(AsyncCounts&& other) noexcept {
@@ -111,6 +114,7 @@ class AsyncCounts {
         void operator()(Self& self) {
             self.reset_cancellation_state(boost::asio::enable_total_cancellation());
             raw_ = std::allocate_shared<std::uint64_t>(boost::asio::recycling_allocator<std::uint64_t>{}, 0U);
+            cancellations_ = state_->cancellations;
             // Before the look at the status: what ends the vector in between ends the read as well.
             generation_ = began_.value_or(state_->subscription.generation());
             if (const std::error_code status = state_->subscription.status()) {
@@ -129,7 +133,8 @@ class AsyncCounts {
             std::error_code why;
             const std::uint64_t count = state_->subscription.resolve(*raw_, generation_, why);
             if (why || count != 0) return self.complete(why, count);
-            if (self.cancelled() != boost::asio::cancellation_type::none)
+            // A cancel() that came while this waited for its turn found no read to end.
+            if (state_->cancellations != cancellations_ || self.cancelled() != boost::asio::cancellation_type::none)
                 return self.complete(boost::asio::error::operation_aborted, 0);
             read(self);
         }
@@ -146,6 +151,7 @@ class AsyncCounts {
         std::optional<std::uint64_t> began_;
         std::shared_ptr<std::uint64_t> raw_;
         std::uint64_t generation_ = 0;
+        std::uint64_t cancellations_ = 0;
     };
 
     std::shared_ptr<State> state_;

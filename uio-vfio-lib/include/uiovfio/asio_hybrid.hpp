@@ -8,7 +8,8 @@
 ///     co_await wait.async_until([&]() noexcept { return ring.is_done(); }, boost::asio::use_awaitable);
 ///
 /// The looks are turns of the event loop: between two of them, whatever else is ready runs. So nothing is held up, and
-/// a loop that does more looks less often.
+/// a loop that does more looks less often. While somebody looks, there always is a turn to take: io_context::poll()
+/// returns when the looking is over, which with AlwaysPoll is when the interrupt has come. Call run() or poll_one().
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_state.hpp>
@@ -45,9 +46,10 @@ class AsyncHybridWait : private AsyncCounts {
         return start<void(boost::system::error_code, std::uint64_t)>(Interrupt{}, std::forward<Token>(token));
     }
 
-    /// Waits until `ready` holds, which has to come with an interrupt: see HybridWait::until(). Completes with
-    /// `void(boost::system::error_code)`: none when it holds, else operation_aborted (cancelled), or an error of
-    /// AsyncCounts::async_wait(). Counts of the vector are taken as they come.
+    /// Waits until `ready` (which must be noexcept) holds, which has to come with an interrupt: see
+    /// HybridWait::until(). Completes with `void(boost::system::error_code)`: none when it holds, else
+    /// operation_aborted (cancelled), or an error of AsyncCounts::async_wait(). Counts of the vector are taken as they
+    /// come. `ready` is not called after a cancellation, so it may refer to what owns this object.
     template <class Ready, boost::asio::completion_token_for<void(boost::system::error_code)> Token>
         requires std::is_nothrow_invocable_r_v<bool, Ready&>
     auto async_until(Ready ready, Token&& token) {
@@ -56,6 +58,7 @@ class AsyncHybridWait : private AsyncCounts {
 
     using AsyncCounts::cancel;
     using AsyncCounts::get_executor;
+    using typename AsyncCounts::executor_type;
 
     /// With what it has learnt. Not once moved from.
     [[nodiscard]] const Policy& policy() const noexcept { return *policy_; }
@@ -123,6 +126,8 @@ class AsyncHybridWait : private AsyncCounts {
         /// The sleep is over.
         template <class Self>
         void operator()(Self& self, boost::system::error_code ec, std::uint64_t count) {
+            // What `ready` looks at may have gone together with the object. A count that was taken is delivered.
+            if (Goal::kMayBePast && is_cancelled(self)) return end(self, boost::asio::error::operation_aborted);
             if (goal_.woken(count)) return end(self, {});
             if (ec) return end(self, ec);
             if (is_cancelled(self)) return end(self, boost::asio::error::operation_aborted);

@@ -15,7 +15,8 @@ namespace detail {
 class CounterSet;
 }
 
-/// What AsyncVector and AsyncDeviceEvent are made of; Interrupts::subscribe() and DeviceEvents::subscribe() give it.
+/// What AsyncVector, AsyncDeviceEvent and the hybrid waits are made of; Interrupts::subscribe() and
+/// DeviceEvents::subscribe() give it.
 ///
 /// Wait until descriptor() is readable, read its 8 bytes into a std::uint64_t, and give that to resolve(). The
 /// subscription stays valid after the interrupts are disabled or the device is closed: resolve() then says so.
