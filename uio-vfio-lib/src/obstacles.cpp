@@ -202,7 +202,9 @@ std::optional<Obstacle> noiommu(const PciFunction& function, const SysfsRoot& ro
         return Obstacle{
             Errc::no_vfio, object, fmt::format("{} does not exist", node.string()),
             fmt::format("bind the device again, now that the mode is on: `pcienic-ctl -s {} bind vfio-pci`", object)};
-    return no_permission(object, node);
+    auto obstacle = no_permission(object, node);
+    if (obstacle) obstacle->remedy = detail::kNoIommuNeedsRoot;  // the node alone would not do
+    return obstacle;
 }
 
 using WhyNot = std::optional<Obstacle> (*)(const PciFunction&, const SysfsRoot&);

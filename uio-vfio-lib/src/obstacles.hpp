@@ -20,6 +20,10 @@ namespace uiovfio::detail {
 /// The node of a function that a UIO driver has ("/dev/uio0"); empty for none.
 [[nodiscard]] std::filesystem::path uio_node(const Bdf& bdf, const SysfsRoot& root);
 
+/// drivers/vfio/group.c asks for it at every step, of whoever may open the node, too.
+inline constexpr const char* kNoIommuNeedsRoot =
+    "run as root: without an IOMMU the kernel asks for the capability CAP_SYS_RAWIO";
+
 [[noreturn]] void throw_obstacle(const Obstacle& obstacle);
 
 /// The first automatic backend that has nothing in its way; where all have, the one whose driver has the device, so

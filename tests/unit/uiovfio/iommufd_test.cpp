@@ -247,6 +247,17 @@ TEST_F(Iommufd, SharesTheAddressSpaceOfAGroupUntilTheLastCloses) {
     EXPECT_TRUE(kernel.open_files.empty());
 }
 
+TEST_F(Iommufd, KeepsAddress0FromTheOthersOfAGroupWhereOneCannotBeAttached) {
+    for (const char* call : {"ATTACH_IOMMUFD_PT", "IOAS_IOVA_RANGES"}) {
+        const Device first = open();
+        kernel.fail(call, EINVAL);
+        EXPECT_THROW((void)open(kSecond), Error);
+        ASSERT_EQ(kernel.allowed.size(), 2u) << call;
+        EXPECT_EQ(kernel.allowed[0].start, kPage);
+        EXPECT_EQ(first.dma().allocate(kPage).iova(), Iova{kPage});
+    }
+}
+
 TEST_F(Iommufd, OpensADeviceOnceInAProcess) {
     const Device first = open();
     EXPECT_THAT(error_text(Errc::device_busy, [&] { (void)open(kDevice, {.busy_timeout = {}}); }),

@@ -261,6 +261,13 @@ TEST_F(Vfio, KnowsADeviceThatJustWent) {
     EXPECT_EQ(opening_error().errc(), Errc::device_gone);
 }
 
+TEST_F(Vfio, KnowsAVirtualFunctionThatNeedsAToken) {
+    kernel.fail("GET_DEVICE_FD", EACCES);
+    const Error error = opening_error();
+    EXPECT_EQ(error.errc(), Errc::permission_denied);
+    EXPECT_THAT(error.what(), HasSubstr("VF token"));
+}
+
 TEST_F(Vfio, RefusesWhatIsNoPciFunction) {
     kernel.is_pci = false;
     EXPECT_EQ(opening_error().errc(), Errc::unsupported);

@@ -137,25 +137,35 @@ class Opening {
         return space;
     }
 
-    // The kernel chooses from what is allowed, and it would choose 0 first, which devices and drivers use for "none".
-    // What one device was allowed must not keep the next from being attached, so it is lifted meanwhile.
+    // What one device was allowed must not keep the next from being attached, so it is lifted meanwhile; and put back
+    // where the next fails, for those that are attached.
     void attach(AddressSpace& space, int device) {
         const std::lock_guard lock{space.mutex};
         const int iommu = space.iommufd.get();
         if (const int error = iommufd::ioas_allow_iovas(system_, iommu, space.id, {}))
             fail("IOMMU_IOAS_ALLOW_IOVAS", error);
-        if (const int error = iommufd::attach(system_, device, space.id)) fail("VFIO_DEVICE_ATTACH_IOMMUFD_PT", error);
-        auto found = iommufd::ioas_iova_ranges(system_, iommu, space.id);
-        if (!found) fail("IOMMU_IOAS_IOVA_RANGES", found.error);
-        space.granule = std::max(found.value.alignment, kPage);
-        space.ranges = std::move(found.value.ranges);
+        try {
+            if (const int error = iommufd::attach(system_, device, space.id))
+                fail("VFIO_DEVICE_ATTACH_IOMMUFD_PT", error);
+            auto found = iommufd::ioas_iova_ranges(system_, iommu, space.id);
+            if (!found) fail("IOMMU_IOAS_IOVA_RANGES", found.error);
+            space.granule = std::max(found.value.alignment, kPage);
+            space.ranges = std::move(found.value.ranges);
+            if (const int error = allow_all_but_0(space)) fail("IOMMU_IOAS_ALLOW_IOVAS", error);
+        } catch (...) {
+            allow_all_but_0(space);
+            throw;
+        }
+    }
+
+    // The kernel chooses from what is allowed, and it would choose 0 first, which devices and drivers use for "none".
+    int allow_all_but_0(const AddressSpace& space) {
         std::vector<IovaRange> allowed;
         for (IovaRange range : space.ranges) {
             range.first = std::max(range.first, Iova{space.granule});
             if (range.first <= range.last) allowed.push_back(range);
         }
-        if (const int error = iommufd::ioas_allow_iovas(system_, iommu, space.id, allowed))
-            fail("IOMMU_IOAS_ALLOW_IOVAS", error);
+        return iommufd::ioas_allow_iovas(system_, space.iommufd.get(), space.id, allowed);
     }
 
     [[noreturn]] void throw_bind(int error) const {

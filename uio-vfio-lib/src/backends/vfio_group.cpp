@@ -64,6 +64,11 @@ class Opening {
         VfioOpened opened;
         opened.member = join();
         const auto device = vfio::get_device_fd(system_, opened.member->group.get(), object_);
+        if (device.error == EACCES)
+            throw Error{Errc::permission_denied, object_, "the kernel gives the device only to who knows its VF token",
+                        device.error,
+                        "a virtual function whose physical function vfio-pci has needs the token that was set there, "
+                        "which this library cannot give: have the PF's own driver make the VFs"};
         if (!device) fail("VFIO_GROUP_GET_DEVICE_FD", device.error);
         opened.device = File{system_, device.value};
         return opened;
@@ -108,25 +113,21 @@ class Opening {
         return made;
     }
 
-    // Without an IOMMU the kernel asks for it at every step, of whoever may open the node, too (drivers/vfio).
-    void check_capability(const std::string& what, int error) const {
-        if (kind_.iommu_type == VFIO_NOIOMMU_IOMMU && error == EPERM)
-            throw Error{Errc::permission_denied, object_, what, error,
-                        "run as root: without an IOMMU the kernel asks for the capability CAP_SYS_RAWIO"};
-    }
-
     [[noreturn]] void fail(std::string_view call, int error) const {
-        check_capability(fmt::format("{} was refused", call), error);
+        if (kind_.iommu_type == VFIO_NOIOMMU_IOMMU && error == EPERM)
+            throw Error{Errc::permission_denied, object_, fmt::format("{} was refused", call), error,
+                        kNoIommuNeedsRoot};
         if (error == ENODEV || error == ENXIO)
             throw Error{Errc::device_gone, object_, fmt::format("{} failed", call), error,
                         "see that the device is still in its slot and bound to vfio-pci"};
         throw Error{Errc::system_error, object_, fmt::format("{} failed", call), error};
     }
 
-    [[noreturn]] void denied(const std::string& node, int error) const {
-        check_capability(fmt::format("this process may not open {}", node), error);
+    [[noreturn]] void denied(const std::string& node, int error, std::string remedy = {}) const {
+        if (remedy.empty())
+            remedy = fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node);
         throw Error{Errc::permission_denied, object_, fmt::format("this process may not open {}", node), error,
-                    fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node)};
+                    std::move(remedy)};
     }
 
     [[noreturn]] void not_viable() const {
@@ -165,7 +166,8 @@ class Opening {
         if (group.get() >= 0) return group;
         const int error = errno;
         if (error == EBUSY) return group;
-        if (error == EACCES || error == EPERM) denied(node_, error);
+        if (error == EACCES || error == EPERM)
+            denied(node_, error, kind_.iommu_type == VFIO_NOIOMMU_IOMMU ? kNoIommuNeedsRoot : "");
         if (error == ENOENT || error == ENODEV)
             throw Error{Errc::not_bound, object_, fmt::format("{} does not exist", node_), error};
         throw Error{Errc::system_error, object_, fmt::format("cannot open {}", node_), error};
