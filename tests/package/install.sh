@@ -7,8 +7,10 @@ cmake=$1 build=$2 prefix=$3
 rm -rf "$prefix"
 "$cmake" --install "$build" --component uiovfio --prefix "$prefix" >/dev/null
 missing=0
-for file in include/uiovfio/{uiovfio,asio,backends,bar,bdf,bind,config_space,device,device_events,dma,error,fault_guard,hybrid,interrupts,iova,mmio,register,replay,sim,subscription,sysfs,trace,trace_options,use,window}.hpp \
-    include/pcienic/{driver,registers,register_table,replay}.hpp; do
+checkout=$(dirname "$0")/../..
+headers=("$checkout"/uio-vfio-lib/include/uiovfio/*.hpp)
+[ ${#headers[@]} -gt 20 ] || { echo "the library's headers are not where they were" >&2; exit 1; }
+for file in "${headers[@]/#*\//include/uiovfio/}" include/pcienic/{driver,registers,register_table,replay}.hpp; do
     [ -s "$prefix/$file" ] || { echo "$file is not installed" >&2; missing=1; }
 done
 # What is private stays at home.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The package that `cmake --install` makes (component uiovfio): for CMake's find_package(uiovfio) and for pkg-config.
 #   uiovfio::uiovfio   the library
-#   uiovfio::asio      with what uiovfio/asio.hpp needs: Boost, found when the component asio is asked for
+#   uiovfio::asio      with what uiovfio/asio.hpp and asio_hybrid.hpp need: Boost, found when the component asio is asked for
 #   uiovfio::pcienic   the pcienic's driver and registers
 include(CMakePackageConfigHelpers)
 

@@ -152,7 +152,8 @@ class VirtualMachine:
         said = (self._log_dir / LOG_NAMES["qemu_stderr"]).read_text(encoding="utf-8", errors="replace").strip()
         if code < 0:
             # What QEMU, glib or the C library says of an abort comes last; device models may have written before it.
-            last = said.splitlines()[-1] if said else ""
+            # Another signal comes from outside, and QEMU has no word on it.
+            last = said.splitlines()[-1] if said and code == -signal.SIGABRT else ""
             return f"QEMU was killed by {signal.Signals(-code).name}" + (f": {last}" if last else "")
         if code:
             return f"QEMU ended with status {code}" + (f": {said}" if said else "")

@@ -19,6 +19,11 @@ namespace {
 
 constexpr unsigned kBusyPauseMilliseconds = 20;
 
+// EPERM where the files themselves could be opened.
+constexpr const char* kRefused =
+    "use vfio; the kernel may be locked down (`cat /sys/kernel/security/lockdown`), or a container or hypervisor forbid "
+    "it";
+
 }  // namespace
 
 SysfsDevice::SysfsDevice(const Bdf& bdf, const OpenOptions& options, System& system, PciFunction function)
@@ -103,8 +108,8 @@ void SysfsDevice::config_write(std::uint16_t offset, unsigned width, std::uint32
     if (length == static_cast<ssize_t>(width)) return;
     const int error = length < 0 ? errno : 0;
     if (error == EPERM)
-        throw Error{Errc::permission_denied, object(), "the kernel is locked down and refuses to write here", error,
-                    "use vfio, which a locked-down kernel allows, or boot without Secure Boot's lockdown"};
+        throw Error{Errc::permission_denied, object(), "the kernel refuses to write to configuration space", error,
+                    kRefused};
     throw Error{Errc::device_gone, object(), fmt::format("the write at {:#x} of configuration space failed", offset),
                 error};
 }
@@ -143,9 +148,8 @@ void SysfsDevice::throw_not_mapped(unsigned bar, const Error& error) const {
                                 "iomem=relaxed",
                                 object())};
     if (error.system_errno() == EPERM)
-        throw Error{Errc::not_mappable, where, "the kernel is locked down, and maps no device into a process",
-                    error.system_errno(),
-                    "use vfio, which a locked-down kernel allows, or boot without Secure Boot's lockdown"};
+        throw Error{Errc::not_mappable, where, "the kernel maps no device into a process", error.system_errno(),
+                    kRefused};
     throw error;
 }
 
