@@ -157,7 +157,7 @@ cli::Exit show(const ShowOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return cli::guarded(kName, std::cerr, [&] {
+    return cli::guarded(kName, std::cout, std::cerr, [&] {
         RunOptions run_options;
         ShowOptions show_options;
         CLI::App app(

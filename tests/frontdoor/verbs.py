@@ -61,6 +61,11 @@ class Verbs(harness.FrontDoorCase):
     def test_unknown_part_of_the_set_up_is_refused(self):
         self.assert_failed(self.pcienic("setup", "hardware"), status=2, says=["'hardware'", "packages, qemu, guest or build"])
 
+    def test_command_without_its_dashes_is_refused_before_any_set_up(self):
+        for arguments in ((), ("pcienic-ls",), ("--bogus",)):
+            self.assert_failed(self.pcienic("run", *arguments), status=2, says=["./pcienic run -- pcienic-ls"])
+        self.assertFalse(list((self.cache / "logs").iterdir()), "a step of the set-up was begun")
+
     def test_wrong_environment_is_refused_before_any_set_up(self):
         for name, value in (("PCIENIC_JOBS", "many"), ("PCIENIC_JOBS", "0"), ("PCIENIC_ACCEL", "hvf")):
             self.assert_failed(self.pcienic("demo", **{name: value}), status=2, says=[f"{name}={value}"])

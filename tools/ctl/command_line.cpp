@@ -12,6 +12,7 @@
 #include <uiovfio/backends.hpp>
 #include <vector>
 
+#include "cli/input.hpp"
 #include "cli/number.hpp"
 #include "cli/suggest.hpp"
 #include "cli/tool.hpp"
@@ -23,6 +24,7 @@ using cli::Exit;
 using cli::Failure;
 
 constexpr std::string_view kName = "pcienic-ctl";
+constexpr std::size_t kLongestScript = std::size_t{16} << 20;
 constexpr std::string_view kWith = "with";  // the operation whose command line ends in another one
 
 constexpr std::string_view kExamples =
@@ -89,7 +91,9 @@ class Parser {
         if (globals == Globals::refused) refuse_globals();
         const std::vector<std::string> extras = app_.remaining();
         if (!extras.empty() && chosen_)
-            throw Failure{Exit::usage, fmt::format("'{}': is one too many: see pcienic-ctl --help", extras.front())};
+            throw Failure{Exit::usage, fmt::format("'{}': is {}: see pcienic-ctl {} --help", extras.front(),
+                                                   extras.front().starts_with('-') ? "no option of it" : "one too many",
+                                                   app_.get_subcommands().front()->get_name())};
         if (!extras.empty()) unknown_command(extras.front());
         if (!chosen_)
             throw Failure{Exit::usage, "no command: name one, as in 'pcienic-ctl read STATUS'; see pcienic-ctl --help"};
@@ -166,13 +170,9 @@ class Run : public Operation {
     }
 
     void prepare(Session& session) override {
-        std::ifstream file;
-        if (file_ != "-") {
-            file.open(file_);
-            if (!file)
-                throw Failure{Exit::usage, fmt::format("{}: cannot be read: check the path and the rights", file_)};
-        }
-        operations_ = parse_script(file_ == "-" ? session.world().in : file, file_);
+        std::istringstream script{file_ == "-" ? cli::read_all(session.world().in, "stdin", kLongestScript)
+                                               : cli::read_file(file_, kLongestScript)};
+        operations_ = parse_script(script, file_);
         session.collect();
         for (const Chosen& operation : operations_) operation->prepare(session);
     }
@@ -256,7 +256,7 @@ void add_run_operation(CLI::App& app, Chosen& chosen) {
 }
 
 int run(const std::vector<std::string>& arguments, World& world) {
-    return cli::guarded(kName, world.err, [&] { return run_checked(arguments, world); });
+    return cli::guarded(kName, world.out, world.err, [&] { return run_checked(arguments, world); });
 }
 
 }  // namespace pcienic::ctl

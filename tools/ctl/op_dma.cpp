@@ -11,6 +11,7 @@
 #include <ostream>
 #include <span>
 
+#include "cli/input.hpp"
 #include "cli/number.hpp"
 #include "operation.hpp"
 #include "transfer.hpp"
@@ -81,9 +82,15 @@ class Dma : public Operation {
             throw Failure{Exit::usage, fmt::format("dma {}: --direction {} is not for it: see pcienic-ctl dma --help",
                                                    what_, direction_)};
         }
+        const bool sends = what_ != "fill" && direction_ != "device-to-host";
+        const bool receives = what_ == "verify" || direction_ != "host-to-device";
+        refuse_unless(what_ == "fill" || pattern_text_.empty(), "--pattern");
+        refuse_unless(sends || in_.empty(), "--in");
+        refuse_unless(receives || out_.empty(), "--out");
+        cli::refuse_same_file(in_, out_);
         size_ = cli::parse_number(size_text_);
         offset_ = cli::parse_number(offset_text_);
-        pattern_ = cli::parse_number(pattern_text_);
+        if (!pattern_text_.empty()) pattern_ = cli::parse_number(pattern_text_);
         timeout_ = cli::parse_duration(timeout_text_);
         if (!vector_text_.empty()) vector_ = cli::parse_ranges(vector_text_, kMaxVectors - 1).front();
         if (!in_.empty()) read_input();
@@ -125,11 +132,15 @@ class Dma : public Operation {
     }
 
   private:
+    void refuse_unless(bool has_a_use, std::string_view option) const {
+        if (has_a_use) return;
+        throw Failure{Exit::usage, fmt::format("dma {}, {}: has no use for {}: see pcienic-ctl dma --help", what_,
+                                               direction_, option)};
+    }
+
     void read_input() {
-        std::ifstream stream{in_, std::ios::binary};
-        input_.assign(std::istreambuf_iterator<char>{stream}, {});
-        if (!stream.is_open())
-            throw Failure{Exit::usage, fmt::format("{}: cannot be read: check the path and the rights", in_)};
+        constexpr std::size_t kMost = std::size_t{1} << 30;
+        input_ = cli::read_file(in_, kMost);
         size_ = input_.size();
     }
 
@@ -245,14 +256,14 @@ class Dma : public Operation {
     std::string direction_;
     std::string size_text_ = "1M";
     std::string offset_text_ = "0";
-    std::string pattern_text_ = "0x0123456789abcdef";
+    std::string pattern_text_;
     std::string vector_text_;
     std::string timeout_text_ = "30s";
     std::string in_;
     std::string out_;
     std::uint64_t size_ = 0;
     std::uint64_t offset_ = 0;
-    std::uint64_t pattern_ = 0;
+    std::uint64_t pattern_ = 0x0123456789abcdef;
     nanoseconds timeout_{};
     std::optional<unsigned> vector_;
     std::string input_;

@@ -14,6 +14,7 @@
 #include <ostream>
 #include <utility>
 
+#include "cli/input.hpp"
 #include "cli/number.hpp"
 #include "operation.hpp"
 #include "policy.hpp"
@@ -296,17 +297,24 @@ class Diff : public Operation {
     }
 
     static Values load(const std::string& file) {
-        std::ifstream stream{file};
-        const Json document = Json::parse(stream, nullptr, false);
-        if (!stream.is_open() || document.is_discarded() || !document.is_object() ||
-            document.value("schema", "") != "pcienic.dump/1") {
-            throw Failure{Exit::usage,
-                          fmt::format("{}: is not a dump: make one with 'pcienic-ctl dump --json > {}'", file, file)};
+        constexpr std::size_t kLongestDump = std::size_t{64} << 20;
+        const Json document = Json::parse(cli::read_file(file, kLongestDump), nullptr, false);
+        if (document.is_discarded() || !document.is_object() || document.value("schema", "") != "pcienic.dump/1") {
+            refuse(file);
         }
-        Values values;
-        for (const Json& row : document["data"])
-            values[row.at("name").get<std::string>()] = row.at("value").get<std::uint64_t>();
-        return values;
+        try {
+            Values values;
+            for (const Json& row : document.at("data"))
+                values[row.at("name").get<std::string>()] = row.at("value").get<std::uint64_t>();
+            return values;
+        } catch (const Json::exception&) {
+            refuse(file);
+        }
+    }
+
+    [[noreturn]] static void refuse(const std::string& file) {
+        throw Failure{Exit::usage,
+                      fmt::format("{}: is not a dump: make one with 'pcienic-ctl dump --json > {}'", file, file)};
     }
 
     [[nodiscard]] Values read(Session& session) const {

@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "chrome_trace.hpp"
+#include "cli/input.hpp"
 #include "cli/number.hpp"
 #include "operation.hpp"
 #include "pcienic/replay.hpp"
@@ -51,6 +52,9 @@ class TraceFile : public Operation {
         only_for("replay", !may_differ_.empty(), "--may-differ");
         only_for("replay", merged_, "--merged");
         only_for("replay", !resolve_.empty(), "--resolve");
+        cli::refuse_same_file(file_, out_);
+        cli::refuse_same_file(file_, resolve_);
+        cli::refuse_same_file(file_, session.options().trace.file);
         trace_ = Trace::read(file_);
         warn_of_the_end(session);
         const cli::Format form = session.output().format();

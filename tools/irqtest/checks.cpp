@@ -134,8 +134,8 @@ class Tester {
         ++report.fired;
         report.received += received;
         if (received == 0) {
-            problem(report.vector, "fired {}, received {}: no interrupt within {} ms; {}", report.fired,
-                    report.received, std::chrono::duration_cast<std::chrono::milliseconds>(plan_.timeout).count(),
+            problem(report.vector, "fired {}, received {}: no interrupt within {:g} ms; {}", report.fired,
+                    report.received, std::chrono::duration<double, std::milli>(plan_.timeout).count(),
                     trace(report.vector));
         } else {
             report.latencies.add(latency);

@@ -50,7 +50,8 @@ struct Settings {
 
     void add_options(CLI::App& app) {
         selector.add_options(app);
-        app.add_option("--backend", backend, "auto, vfio, or sim: a pcienic in this process, without a machine");
+        app.add_option("--backend", backend,
+                       "auto, vfio, iommufd, vfio-noiommu, uio (intx alone), or sim: a pcienic in this process");
         app.add_option("--vectors", vectors, "Which, such as 0-7,9; default: all that can be enabled")
             ->type_name("LIST");
         app.add_option("--count", count, "Firings of each vector in each check; default 100")->type_name("N");
@@ -92,6 +93,13 @@ bool is_pcienic(const uiovfio::Device& device) {
 }
 
 unsigned enable(uiovfio::Device& device, std::optional<pcienic::Driver>& driver, InterruptMode mode) {
+    const uiovfio::Feature feature = mode == InterruptMode::intx  ? uiovfio::Feature::intx
+                                     : mode == InterruptMode::msi ? uiovfio::Feature::msi
+                                                                  : uiovfio::Feature::msix;
+    if (!device.can(feature))
+        throw cli::Failure(cli::Exit::usage,
+                           fmt::format("{}: the backend {} has no {}: use vfio or iommufd, or another --mode",
+                                       to_string(device.bdf()), device.backend(), to_string(mode)));
     const unsigned available = device.interrupts().available(mode);
     if (available == 0)
         throw cli::Failure(cli::Exit::skipped,
@@ -127,10 +135,10 @@ void show(const Settings& settings, const uiovfio::Device& device, const std::ve
     } else if (settings.output == "tap") {
         std::cout << to_tap(sources);
     } else {
-        std::cout << fmt::format("{} {:04x}:{:04x} through {}, {}, {} vectors, {} firings each\n",
+        std::cout << fmt::format("{} {:04x}:{:04x} through {}, {}, {} vector{}, {} firings each\n",
                                  to_string(device.bdf()), device.config().vendor_id(), device.config().device_id(),
                                  device.backend(), to_string(settings.interrupt_mode()), settings.plan.vectors.size(),
-                                 settings.plan.count)
+                                 settings.plan.vectors.size() == 1 ? "" : "s", settings.plan.count)
                   << to_table(sources, settings.latency, settings.colour());
     }
 }
@@ -140,6 +148,9 @@ cli::Exit test(Settings& settings) {
     settings.plan.timeout = cli::parse_duration(settings.timeout);
     if (settings.plan.count == 0)
         throw cli::Failure(cli::Exit::usage, "--count 0: there is nothing to fire: give at least 1");
+
+    if (settings.plan.masked && settings.via == "vfio")
+        throw cli::Failure(cli::Exit::usage, "--masked: only the device masks its vectors: use --via device or both");
 
     uiovfio::Device device = open(settings);
     std::optional<pcienic::Driver> driver;
@@ -155,7 +166,11 @@ cli::Exit test(Settings& settings) {
 
     std::vector<SourceReport> sources;
     if (settings.via != "vfio") sources.push_back(run(device, &*driver, Via::device, settings.plan));
-    if (settings.via != "device") sources.push_back(run(device, driver ? &*driver : nullptr, Via::vfio, settings.plan));
+    if (settings.via != "device") {
+        // The kernel's loopback knows the one line, and none of the device's vectors behind it.
+        if (shared) settings.plan.vectors = {0};
+        sources.push_back(run(device, driver ? &*driver : nullptr, Via::vfio, settings.plan));
+    }
     show(settings, device, sources);
     return std::ranges::all_of(sources, &SourceReport::passed) ? cli::Exit::ok : cli::Exit::check_failed;
 }
@@ -163,7 +178,7 @@ cli::Exit test(Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return cli::guarded(kName, std::cerr, [&] {
+    return cli::guarded(kName, std::cout, std::cerr, [&] {
         Settings settings;
         CLI::App app("Fires interrupt vectors and checks that each arrives, once, on its own eventfd, and how soon.");
         settings.add_options(app);

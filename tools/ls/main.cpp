@@ -104,5 +104,6 @@ cli::Exit run(std::vector<std::string> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return cli::guarded("pcienic-ls", std::cerr, [&] { return run(std::vector<std::string>(argv + 1, argv + argc)); });
+    return cli::guarded("pcienic-ls", std::cout, std::cerr,
+                        [&] { return run(std::vector<std::string>(argv + 1, argv + argc)); });
 }

@@ -168,7 +168,8 @@ std::string to_text(const Run& run, bool colour) {
 
 std::string claims_text(const Report& report, bool colour) {
     std::string text;
-    for (const Run& run : report.runs)
+    for (const Run& run : report.runs) {
+        if (environment(run, "rounds").starts_with("few")) continue;  // --quick: not enough to judge by
         for (const Claim& claim : claims()) {
             const Group* group = find(run, claim.group);
             const Series* series = group != nullptr ? find(*group, claim.series, "") : nullptr;
@@ -180,6 +181,7 @@ std::string claims_text(const Report& report, bool colour) {
                             holds ? paint("holds", Style::green, colour) : paint("does not hold", Style::red, colour),
                             claim.sentence, format_ratio(*value), environment(run, "kernel"));
         }
+    }
     return text.empty() ? text : "Claims\n" + text;
 }
 

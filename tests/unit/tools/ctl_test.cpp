@@ -309,7 +309,11 @@ TEST_F(Ctl, DiffComparesADumpWithTheDevice) {
 }
 
 TEST_F(Ctl, DiffRefusesWhatIsNoDump) {
-    EXPECT_REFUSED(run({"diff", "/nonexistent", "/nonexistent"}), 2, HasSubstr("dump --json"));
+    EXPECT_REFUSED(run({"diff", "/nonexistent", "/nonexistent"}), 2, HasSubstr("cannot be read"));
+    EXPECT_REFUSED(run({"diff", "/tmp", "/tmp"}), 2, HasSubstr("is a folder"));
+    EXPECT_REFUSED(run({"run", "/tmp"}), 2, HasSubstr("is a folder"));
+    const std::string hollow = file("z.json", R"({"schema": "pcienic.dump/1", "data": [{"name": 1}]})");
+    EXPECT_REFUSED(run({"diff", hollow, hollow}), 2, AllOf(HasSubstr("is not a dump"), HasSubstr("dump --json")));
     EXPECT_REFUSED(run({"diff", file("x.json", "[]"), file("y.json", "{")}), 2, HasSubstr("is not a dump"));
     EXPECT_REFUSED(run({"diff", "a"}), 2, HasSubstr("two files"));
 }
@@ -416,6 +420,12 @@ TEST_F(Ctl, DmaRefusesWhatDoesNotFit) {
     EXPECT_REFUSED(sim({"dma", "copy", "--size", "0"}), 2, HasSubstr("at least 1"));
     EXPECT_REFUSED(sim({"dma", "fill", "--direction", "host-to-host"}), 2, HasSubstr("is not for it"));
     EXPECT_REFUSED(sim({"dma", "copy", "--in", "/nonexistent"}), 2, HasSubstr("cannot be read"));
+    EXPECT_REFUSED(sim({"dma", "copy", "--in", "/tmp"}), 2, HasSubstr("/tmp: is a folder"));
+    EXPECT_REFUSED(sim({"dma", "copy", "--pattern", "5"}), 2, HasSubstr("has no use for --pattern"));
+    EXPECT_REFUSED(sim({"dma", "copy", "--out", "/dev/null"}), 2, HasSubstr("has no use for --out"));
+    EXPECT_REFUSED(sim({"dma", "fill", "--in", "/dev/null"}), 2, HasSubstr("has no use for --in"));
+    EXPECT_REFUSED(sim({"read", "ID", "--bogus"}), 2,
+                   HasSubstr("'--bogus': is no option of it: see pcienic-ctl read --help"));
 }
 
 TEST_F(Ctl, DmaRefusesAVectorThatTheDeviceLacks) {

@@ -162,6 +162,15 @@ TEST_F(CtlTrace, ReplaysWhatWasRecorded) {
     EXPECT_EQ(text({"-o", "raw", "trace", "replay", file}), "yes\n");
 }
 
+TEST_F(CtlTrace, IsNotWrittenOverByItself) {
+    const std::string file = recorded({"write", "SCRATCH=7"});
+    const auto size = std::filesystem::file_size(file);
+    EXPECT_REFUSED(run({"--trace", file, "trace", "replay", file}), 2, HasSubstr("would be overwritten"));
+    EXPECT_REFUSED(run({"trace", "replay", file, "--resolve", file}), 2, HasSubstr("would be overwritten"));
+    EXPECT_REFUSED(run({"trace", "export", file, "--out", file}), 2, HasSubstr("would be overwritten"));
+    EXPECT_EQ(std::filesystem::file_size(file), size);
+}
+
 TEST_F(CtlTrace, EndsWithFiveWhereTheDeviceDoesOtherwise) {
     const std::string file = recorded({"write", "SCRATCH=7"});
     alter(file, find(file, uiovfio::TraceKind::store, 0x10), 8);

@@ -98,10 +98,21 @@ TEST(Hex, IsAsWideAsTheAccess) {
 }
 
 int guarded_with(const std::function<Exit()>& body, std::string& message) {
-    std::ostringstream err;
-    const int code = guarded("tool", err, body);
+    std::ostringstream out, err;
+    const int code = guarded("tool", out, err, body);
     message = err.str();
     return code;
+}
+
+TEST(Guarded, OutputThatCannotBeWrittenIsAFailure) {
+    std::ofstream out{"/dev/full"};
+    std::ostringstream err;
+    const auto write = [&] {
+        out << "half of it";
+        return Exit::ok;
+    };
+    EXPECT_EQ(guarded("tool", out, err, write), 1);
+    EXPECT_EQ(err.str(), "tool: the output could not be written: is the disk full?\n");
 }
 
 TEST(Guarded, TurnsExceptionsIntoOneLineAndACode) {

@@ -41,13 +41,15 @@ Exit exit_for(uiovfio::Errc errc) noexcept {
     }
 }
 
-int guarded(std::string_view tool, std::ostream& err, const std::function<Exit()>& body) {
+int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const std::function<Exit()>& body) {
     const auto end = [&](const std::exception& error, Exit code) {
         err << tool << ": " << error.what() << '\n';
         return static_cast<int>(code);
     };
     try {
-        return static_cast<int>(body());
+        const Exit code = body();
+        if (!out.flush()) throw Failure{Exit::failure, "the output could not be written: is the disk full?"};
+        return static_cast<int>(code);
     } catch (const Failure& failure) {
         return end(failure, failure.code());
     } catch (const uiovfio::Error& error) {

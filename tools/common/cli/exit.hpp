@@ -44,7 +44,8 @@ class Failure : public std::runtime_error {
 /// The exit code that an error of the library ends in.
 Exit exit_for(uiovfio::Errc errc) noexcept;
 
-/// Runs a tool's body; an exception becomes one line "TOOL: MESSAGE" on `err` and its exit code.
-int guarded(std::string_view tool, std::ostream& err, const std::function<Exit()>& body);
+/// Runs a tool's body; an exception becomes one line "TOOL: MESSAGE" on `err` and its exit code. So does output that
+/// could not be written: a full disk must not leave half a document and a success.
+int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const std::function<Exit()>& body);
 
 }  // namespace pcienic::cli
