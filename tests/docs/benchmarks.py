@@ -1,16 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""docs/reference/benchmarks.md: the tables are those of the run that is kept beside it.
+"""docs/reference/benchmarks.md: its tables and pictures are those of the run that is kept beside it.
 
-    tests/docs/benchmarks.py          compares the page with docs/reference/benchmarks/bench.json
-    tests/docs/benchmarks.py --write  writes the tables anew
+    tests/docs/benchmarks.py PCIENIC-BENCH          compares them with docs/reference/benchmarks/bench.json
+    tests/docs/benchmarks.py PCIENIC-BENCH --write  makes them anew; the program draws the pictures
 """
 
 import argparse
 import difflib
 import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 REFERENCE = pathlib.Path(__file__).resolve().parents[2] / "docs/reference"
 PAGE = REFERENCE / "benchmarks.md"
@@ -81,19 +83,38 @@ def tables():
     return text + "".join(group_text(name, runs) for name in names)
 
 
+def pictures(program):
+    """The first run's, by their name in the folder."""
+    kernel = json.loads(RUN.read_text(encoding="utf-8"))["runs"][0]["environment"]["kernel"]
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run([program, "show", str(RUN), "--svg", directory], check=True, stdout=subprocess.DEVNULL)
+        return {f"{path.name.removesuffix(f'.{kernel}.svg')}.svg": path.read_bytes()
+                for path in pathlib.Path(directory).glob(f"*.{kernel}.svg")}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", metavar="PCIENIC-BENCH")
     parser.add_argument("--write", action="store_true", help="write the page")
     arguments = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
     if MARK not in page:
         sys.exit(f"{PAGE} has no line {MARK.strip()!r}, below which the tables belong")
     written = page.partition(MARK)[0] + MARK + tables()
+    drawn = pictures(arguments.program)
+    kept = {path.name: path.read_bytes() for path in RUN.parent.glob("*.svg")}
     if arguments.write:
         PAGE.write_text(written, encoding="utf-8")
+        for name in kept.keys() - drawn.keys():
+            (RUN.parent / name).unlink()
+        for name, picture in drawn.items():
+            (RUN.parent / name).write_bytes(picture)
+    elif drawn != kept:
+        differing = sorted(name for name in drawn.keys() | kept.keys() if drawn.get(name) != kept.get(name))
+        sys.exit(f"{', '.join(differing)}: not what the run says: {sys.argv[0]} {arguments.program} --write")
     elif written != page:
         sys.stdout.writelines(difflib.unified_diff(page.splitlines(True), written.splitlines(True), "the page", "the run"))
-        sys.exit(f"{PAGE.name} is not what its run says: {sys.argv[0]} --write")
+        sys.exit(f"{PAGE.name} is not what its run says: {sys.argv[0]} {arguments.program} --write")
 
 
 if __name__ == "__main__":

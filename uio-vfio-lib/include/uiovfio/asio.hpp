@@ -78,15 +78,18 @@ class AsyncCounts {
     AsyncCounts(const boost::asio::any_io_executor& executor, Subscription subscription)
         : state_{std::make_shared<State>(executor, std::move(subscription))} {}
 
+    /// What the object and its operations share: an operation may outlive the object.
     struct State {
+        /// Takes the subscription's descriptor over.
         State(const boost::asio::any_io_executor& executor, Subscription from)
             : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {}
 
-        Subscription subscription;
-        boost::asio::posix::stream_descriptor descriptor;
-        std::uint64_t cancellations = 0;  ///< so often was cancel() called
+        Subscription subscription;                         ///< without its descriptor
+        boost::asio::posix::stream_descriptor descriptor;  ///< of the subscription
+        std::uint64_t cancellations = 0;                   ///< so often was cancel() called
     };
 
+    /// Throws Errc::closed once moved from.
     std::shared_ptr<State> required_state() const {
         if (!state_) throw Error{Errc::closed, "asynchronous wait", "its object was moved from"};
         return state_;
