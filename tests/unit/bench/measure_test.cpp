@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <ostream>
 #include <pcienic/driver.hpp>
 #include <thread>
 #include <uiovfio/sim.hpp>
@@ -17,6 +18,10 @@
 #include "measure/wakes.hpp"
 
 namespace pcienic::bench {
+
+/// For GoogleTest.
+static void PrintTo(const Waiter& waiter, std::ostream* out) { *out << waiter.name; }
+
 namespace {
 
 using testing::Each;
