@@ -162,14 +162,16 @@ cli::Exit test(Settings& settings) {
     const InterruptMode mode = settings.interrupt_mode();
     const unsigned enabled = enable(device, driver, mode);
     const bool shared = mode == InterruptMode::intx && driver;
-    settings.plan.vectors = choose_vectors(settings.vectors, shared ? driver->identity().vectors : enabled);
+    const bool by_device = settings.via != "vfio";
+    settings.plan.vectors =
+        choose_vectors(settings.vectors, shared && by_device ? driver->identity().vectors : enabled);
 
     std::vector<SourceReport> sources;
-    if (settings.via != "vfio") sources.push_back(run(device, &*driver, Via::device, settings.plan));
+    if (by_device) sources.push_back(run(device, &*driver, Via::device, settings.plan));
     if (settings.via != "device") {
-        // The kernel's loopback knows the one line, and none of the device's vectors behind it.
-        if (shared) settings.plan.vectors = {0};
-        sources.push_back(run(device, driver ? &*driver : nullptr, Via::vfio, settings.plan));
+        Plan plan = settings.plan;
+        if (shared) plan.vectors = {0};  // the loopback knows the line, and none of the vectors behind it
+        sources.push_back(run(device, driver ? &*driver : nullptr, Via::vfio, plan));
     }
     show(settings, device, sources);
     return std::ranges::all_of(sources, &SourceReport::passed) ? cli::Exit::ok : cli::Exit::check_failed;

@@ -60,6 +60,9 @@ TEST(BenchText, ClaimsSayWhetherTheyHold) {
     EXPECT_THAT(text, HasSubstr("  does not hold: a coroutine's wait"));
     EXPECT_THAT(text, Not(HasSubstr("writing")));  // it was not measured
     EXPECT_EQ(claims_text({}, false), "");
+    Report quick = sample_report();
+    quick.runs[0].environment.emplace_back("rounds", "few (--quick)");
+    EXPECT_EQ(claims_text(quick, false), "") << "too few to judge by";
 }
 
 TEST(BenchText, ComparisonIsOfRatiosNotOfTimes) {

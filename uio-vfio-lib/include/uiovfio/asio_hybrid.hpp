@@ -151,14 +151,12 @@ class AsyncHybridWait : private AsyncCounts {
 
         template <class Self>
         void take_turn(Self& self) {
-            const auto executor = state_->descriptor.get_executor();
-            boost::asio::post(executor, std::move(self));
+            boost::asio::post(state_->descriptor.get_executor(), std::move(self));
         }
 
         template <class Self>
         void sleep(Self& self) {
-            auto state = state_;
-            start_wait(std::move(state), generation_, std::move(self));
+            start_wait(state_, generation_, std::move(self));
         }
 
         template <class Self>

@@ -21,9 +21,8 @@ constexpr unsigned kBusyPauseMilliseconds = 20;
 
 // EPERM where the files themselves could be opened.
 constexpr const char* kRefused =
-    "use vfio; the kernel may be locked down (`cat /sys/kernel/security/lockdown`), or a container or hypervisor "
-    "forbid "
-    "it";
+    "use vfio; the kernel may be locked down (`cat /sys/kernel/security/lockdown`), "
+    "or a container or hypervisor forbid it";
 
 }  // namespace
 
