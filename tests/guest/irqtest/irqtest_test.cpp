@@ -53,6 +53,21 @@ TEST(Irqtest, TenThousandInterruptsAreReceivedAsFired) {
     EXPECT_EQ(received, fired);
 }
 
+// The kernel's loopback knows the one line, and none of the device's vectors behind it.
+TEST(Irqtest, TheIntxLineIsOneWhereTheKernelFires) {
+    const auto json = parse(irqtest("--json --mode intx --via both --count 5"));
+    ASSERT_EQ(json["data"].size(), 2u);
+    EXPECT_EQ(json["data"][0]["vectors"].size(), 32u);
+    EXPECT_EQ(json["data"][1]["vectors"].size(), 1u);
+    EXPECT_EQ(json["passed"], true);
+}
+
+TEST(Irqtest, ACheckThatWouldNotBeMadeIsRefused) {
+    const Outcome outcome = irqtest("--via vfio --masked");
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_THAT(outcome.text, HasSubstr("--masked: only the device masks its vectors"));
+}
+
 TEST(Irqtest, Msi) {
     const Outcome outcome = irqtest("--json --mode msi --via both --masked --parallel --storm --count 10");
     EXPECT_EQ(outcome.status, 0) << outcome.text;
