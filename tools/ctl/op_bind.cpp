@@ -83,14 +83,6 @@ class Bind : public Rebind {
         add_force(app);
     }
 
-    void prepare(Session& session) override {
-        if (driver_.empty() || driver_.find('/') != std::string::npos)
-            throw Failure{Exit::usage, fmt::format("bind '{}': is no driver's name: give one of those in "
-                                                   "/sys/bus/pci/drivers",
-                                                   driver_)};
-        Rebind::prepare(session);
-    }
-
     void explain(Session& session) override { session.emit(plan_document(functions_, driver_, session.world().root)); }
 
     Exit run(Session& session) override {

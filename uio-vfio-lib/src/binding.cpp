@@ -112,7 +112,8 @@ void Binding::require_driver(std::string_view driver) const {
     if (!is_name(driver) || !fs::exists(driver_directory(driver), none))
         throw Error{Errc::no_such_driver, std::string{driver},
                     fmt::format("the kernel has no PCI driver of that name for {}", object_), 0,
-                    fmt::format("load its module with `modprobe {}`", driver)};
+                    is_name(driver) ? fmt::format("load its module with `modprobe {}`", driver)
+                                    : "give one of those in /sys/bus/pci/drivers"};
 }
 
 void Binding::require_unused(const BindOptions& options) const {

@@ -81,12 +81,15 @@ std::uint32_t PciAccessDevice::read_config(unsigned offset) const noexcept {
     return value;
 }
 
-SysfsFile::SysfsFile(const uiovfio::Bdf& bdf, const char* name) {
-    const std::string path = "/sys/bus/pci/devices/" + to_string(bdf) + "/" + name;
+std::string sysfs_path(const uiovfio::Bdf& bdf, const char* name) {
+    return "/sys/bus/pci/devices/" + to_string(bdf) + "/" + name;
+}
+
+OpenFile::OpenFile(const std::string& path) {
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
     if (descriptor_ < 0) fail(errno, path);
 }
 
-SysfsFile::~SysfsFile() { ::close(descriptor_); }
+OpenFile::~OpenFile() { ::close(descriptor_); }
 
 }  // namespace pcienic::bench

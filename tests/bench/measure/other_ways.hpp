@@ -49,13 +49,16 @@ class PciAccessDevice {
     std::size_t bar_size_ = 0;
 };
 
-/// An open file of the device in sysfs. Throws std::system_error.
-class SysfsFile {
+/// What the device has under this name in sysfs.
+std::string sysfs_path(const uiovfio::Bdf& bdf, const char* name);
+
+/// A file that is open for reading and writing. Throws std::system_error.
+class OpenFile {
   public:
-    SysfsFile(const uiovfio::Bdf& bdf, const char* name);
-    ~SysfsFile();
-    SysfsFile(const SysfsFile&) = delete;
-    SysfsFile& operator=(const SysfsFile&) = delete;
+    explicit OpenFile(const std::string& path);
+    ~OpenFile();
+    OpenFile(const OpenFile&) = delete;
+    OpenFile& operator=(const OpenFile&) = delete;
 
     [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 

@@ -171,7 +171,7 @@ std::vector<Group> measure_config(const Plan& plan) {
 
     // Both read the file "config" of a device that need not be open; libpciaccess opens it for each read.
     std::optional<PciAccessDevice> other;
-    std::optional<SysfsFile> sysfs;
+    std::optional<OpenFile> sysfs;
     const auto enter_other = [&](const std::string& name, const auto& open) {
         try {
             if (!plan.second) return contest.skip(name, "it needs a second device");
@@ -181,7 +181,9 @@ std::vector<Group> measure_config(const Plan& plan) {
         }
     };
     enter_other("sysfs, pread of config", [&](const uiovfio::Bdf& bdf) {
-        return [&pread, descriptor = sysfs.emplace(bdf, "config").descriptor()] { return pread(descriptor, 0); };
+        return [&pread, descriptor = sysfs.emplace(sysfs_path(bdf, "config")).descriptor()] {
+            return pread(descriptor, 0);
+        };
     });
     enter_other("libpciaccess", [&](const uiovfio::Bdf& bdf) {
         return [&device = other.emplace(bdf)] { return device.read_config(0); };

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "measure/uio.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <pcienic/registers.hpp>
 #include <string>
 #include <system_error>
 #include <uiovfio/config_space.hpp>
@@ -25,28 +23,17 @@ constexpr unsigned kCause = 0;  // any: all of them drive the one line
 std::error_code last_error() { return {errno, std::generic_category()}; }
 
 std::string node_of(const uiovfio::Bdf& bdf) {
-    const std::filesystem::path directory = "/sys/bus/pci/devices/" + to_string(bdf) + "/uio";
+    const std::filesystem::path directory = sysfs_path(bdf, "uio");
     for (const auto& entry : std::filesystem::directory_iterator{directory})
         return "/dev/" + entry.path().filename().string();
     throw std::system_error{ENOENT, std::generic_category(), directory.string()};
 }
-
-struct File {
-    explicit File(const std::string& path) : descriptor{::open(path.c_str(), O_RDWR | O_CLOEXEC)} {
-        if (descriptor < 0) throw std::system_error{last_error(), path};
-    }
-    ~File() { ::close(descriptor); }
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-    int descriptor;
-};
 
 }  // namespace
 
 UioDevice::UioDevice(const uiovfio::Bdf& bdf, const Processors& processors)
     : bound_{std::in_place, bdf, kDriver},
       device_{uiovfio::Device::open(bdf, {.backend = "uio"})},
-      registers_{device_.bar(kBarRegisters).window()},
       driver_{device_},
       processors_{processors} {
     if (const auto irq = find_irq(kDriver)) route_irq(*irq, processors_.waiting);
@@ -67,23 +54,21 @@ std::vector<Waiter> UioDevice::waiters() {
     };
 }
 
-void UioDevice::quieten() noexcept { regs::IrqCause::write(registers_, kCause / 32, 1U << kCause % 32); }
-
 void UioDevice::read_by_hand(Wakes& wakes) {
-    const File node{node_of(device_.bdf())};
-    const SysfsFile config{device_.bdf(), "config"};
+    const OpenFile node{node_of(device_.bdf())};
+    const OpenFile config{sysfs_path(device_.bdf(), "config")};
     std::uint16_t command = 0;
     if (::pread(config.descriptor(), &command, sizeof command, uiovfio::config::kCommand) != sizeof command)
         return wakes.failed(last_error());
     command = static_cast<std::uint16_t>(command & ~uiovfio::config::kCommandIntxDisable);
     bool is_ready = false;
     do {
-        quieten();
+        driver_.clear_cause(kCause);
         if (::pwrite(config.descriptor(), &command, sizeof command, uiovfio::config::kCommand) != sizeof command)
             return wakes.failed(last_error());
         if (!std::exchange(is_ready, true)) wakes.ready();
         std::uint32_t count = 0;
-        if (::read(node.descriptor, &count, sizeof count) != sizeof count) return wakes.failed(last_error());
+        if (::read(node.descriptor(), &count, sizeof count) != sizeof count) return wakes.failed(last_error());
     } while (wakes.woken());
 }
 
@@ -97,11 +82,11 @@ void UioDevice::wait_by_library(Wakes& wakes) {
         interrupts.wait(0, kForEver, ec);
         if (ec) return wakes.failed(ec);
         if (!wakes.woken()) break;
-        quieten();
+        driver_.clear_cause(kCause);
         interrupts.unmask();
     }
     driver_.disable_interrupts();
-    quieten();
+    driver_.clear_cause(kCause);
 }
 
 }  // namespace pcienic::bench

@@ -9,7 +9,6 @@
 #include <pcienic/driver.hpp>
 #include <uiovfio/bdf.hpp>
 #include <uiovfio/device.hpp>
-#include <uiovfio/window.hpp>
 #include <vector>
 
 #include "measure/other_ways.hpp"
@@ -33,12 +32,9 @@ class UioDevice {
   private:
     void read_by_hand(Wakes& wakes);
     void wait_by_library(Wakes& wakes);
-    /// Has the device take its line back, so that the next interrupt is one.
-    void quieten() noexcept;
 
     std::optional<Bound> bound_;
     uiovfio::Device device_;
-    uiovfio::Window registers_;
     Driver driver_;
     Processors processors_;
 };
