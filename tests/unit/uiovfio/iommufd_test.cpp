@@ -13,6 +13,7 @@
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
 #include "kernel_abi.hpp"
+#include "opening_error.hpp"
 
 namespace uiovfio {
 
@@ -146,16 +147,9 @@ class Iommufd : public testing::Test {
     }
 
     Error opening_error(OpenOptions options = {}) {
-        try {
-            const Device device = open(kDevice, std::move(options));
-        } catch (const Error& error) {
-            EXPECT_THAT(error.what(), HasSubstr(kDevice));
-            EXPECT_FALSE(error.remedy().empty());
-            EXPECT_TRUE(kernel.open_files.empty()) << "a file is left open";
-            return error;
-        }
-        ADD_FAILURE() << "the device opened";
-        return Error{Errc::system_error, "none"};
+        const Error error = test::opening_error(kernel, kDevice, [&] { return open(kDevice, std::move(options)); });
+        EXPECT_FALSE(error.remedy().empty());
+        return error;
     }
 
     test::FakeTree tree;
@@ -280,13 +274,7 @@ TEST_F(Iommufd, RefusesBeforeItTouchesAnything) {
     EXPECT_TRUE(kernel.log.empty());
 }
 
-struct OpenFailure {
-    const char* call;
-    int error;
-    Errc errc;
-};
-
-class IommufdOpen : public Iommufd, public testing::WithParamInterface<OpenFailure> {};
+class IommufdOpen : public Iommufd, public testing::WithParamInterface<test::FailingCall> {};
 
 TEST_P(IommufdOpen, FailsInTheUsersTerms) {
     kernel.fail(GetParam().call, GetParam().error);
@@ -296,21 +284,21 @@ TEST_P(IommufdOpen, FailsInTheUsersTerms) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Calls, IommufdOpen,
-                         testing::Values(OpenFailure{"open iommu", EACCES, Errc::permission_denied},
-                                         OpenFailure{"open iommu", ENODEV, Errc::no_vfio},
-                                         OpenFailure{"open iommu", EMFILE, Errc::system_error},
-                                         OpenFailure{"open node", EPERM, Errc::permission_denied},
-                                         OpenFailure{"open node", ENOENT, Errc::no_vfio},
-                                         OpenFailure{"IOAS_ALLOC", EMFILE, Errc::system_error},
-                                         OpenFailure{"BIND_IOMMUFD", EBUSY, Errc::group_busy},
-                                         OpenFailure{"BIND_IOMMUFD", EINVAL, Errc::device_busy},
-                                         OpenFailure{"BIND_IOMMUFD", EPERM, Errc::no_iommu},
-                                         OpenFailure{"BIND_IOMMUFD", ENODEV, Errc::device_gone},
-                                         OpenFailure{"BIND_IOMMUFD", EMFILE, Errc::system_error},
-                                         OpenFailure{"ATTACH_IOMMUFD_PT", EADDRINUSE, Errc::system_error},
-                                         OpenFailure{"IOAS_IOVA_RANGES", EFAULT, Errc::system_error},
-                                         OpenFailure{"IOAS_ALLOW_IOVAS", EADDRINUSE, Errc::system_error},
-                                         OpenFailure{"GET_INFO", EIO, Errc::device_gone}));
+                         testing::Values(test::FailingCall{"open iommu", EACCES, Errc::permission_denied},
+                                         test::FailingCall{"open iommu", ENODEV, Errc::no_vfio},
+                                         test::FailingCall{"open iommu", EMFILE, Errc::system_error},
+                                         test::FailingCall{"open node", EPERM, Errc::permission_denied},
+                                         test::FailingCall{"open node", ENOENT, Errc::no_vfio},
+                                         test::FailingCall{"IOAS_ALLOC", EMFILE, Errc::system_error},
+                                         test::FailingCall{"BIND_IOMMUFD", EBUSY, Errc::group_busy},
+                                         test::FailingCall{"BIND_IOMMUFD", EINVAL, Errc::device_busy},
+                                         test::FailingCall{"BIND_IOMMUFD", EPERM, Errc::no_iommu},
+                                         test::FailingCall{"BIND_IOMMUFD", ENODEV, Errc::device_gone},
+                                         test::FailingCall{"BIND_IOMMUFD", EMFILE, Errc::system_error},
+                                         test::FailingCall{"ATTACH_IOMMUFD_PT", EADDRINUSE, Errc::system_error},
+                                         test::FailingCall{"IOAS_IOVA_RANGES", EFAULT, Errc::system_error},
+                                         test::FailingCall{"IOAS_ALLOW_IOVAS", EADDRINUSE, Errc::system_error},
+                                         test::FailingCall{"GET_INFO", EIO, Errc::device_gone}));
 
 struct MapFailure {
     int error;

@@ -13,6 +13,7 @@
 #include "error_text.hpp"
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
+#include "opening_error.hpp"
 #include "uiovfio/backends.hpp"
 
 namespace uiovfio {
@@ -50,17 +51,8 @@ class NoIommu : public testing::Test {
         return DeviceFactory::make(bdf, detail::open_vfio_noiommu(bdf, options, kernel), options.bus_master);
     }
 
-    /// The error with which opening ends; no file stays open.
     Error opening_error() {
-        try {
-            const Device device = open();
-        } catch (const Error& error) {
-            EXPECT_THAT(error.what(), HasSubstr(kDevice));
-            EXPECT_TRUE(kernel.open_files.empty()) << "a file is left open";
-            return error;
-        }
-        ADD_FAILURE() << "the device opened";
-        return Error{Errc::system_error, "none"};
+        return test::opening_error(kernel, kDevice, [&] { return open(); });
     }
 
     test::FakeTree tree;
@@ -113,13 +105,7 @@ TEST_F(NoIommu, BlamesTheContainersNodeForItself) {
     EXPECT_THAT(opening_error().remedy(), HasSubstr("chown"));
 }
 
-struct StepFailure {
-    const char* call;
-    int error;
-    Errc errc;
-};
-
-class NoIommuStep : public NoIommu, public testing::WithParamInterface<StepFailure> {};
+class NoIommuStep : public NoIommu, public testing::WithParamInterface<test::FailingCall> {};
 
 TEST_P(NoIommuStep, FailsWithTheCallAndTheSystemsNumber) {
     kernel.fail(GetParam().call, GetParam().error);
@@ -129,11 +115,11 @@ TEST_P(NoIommuStep, FailsWithTheCallAndTheSystemsNumber) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Calls, NoIommuStep,
-                         testing::Values(StepFailure{"GET_STATUS", EIO, Errc::system_error},
-                                         StepFailure{"SET_CONTAINER", EPERM, Errc::permission_denied},
-                                         StepFailure{"SET_IOMMU", EPERM, Errc::permission_denied},
-                                         StepFailure{"SET_IOMMU", EINVAL, Errc::system_error},
-                                         StepFailure{"GET_DEVICE_FD", EPERM, Errc::permission_denied},
-                                         StepFailure{"GET_DEVICE_FD", ENODEV, Errc::device_gone}));
+                         testing::Values(test::FailingCall{"GET_STATUS", EIO, Errc::system_error},
+                                         test::FailingCall{"SET_CONTAINER", EPERM, Errc::permission_denied},
+                                         test::FailingCall{"SET_IOMMU", EPERM, Errc::permission_denied},
+                                         test::FailingCall{"SET_IOMMU", EINVAL, Errc::system_error},
+                                         test::FailingCall{"GET_DEVICE_FD", EPERM, Errc::permission_denied},
+                                         test::FailingCall{"GET_DEVICE_FD", ENODEV, Errc::device_gone}));
 
 }  // namespace uiovfio

@@ -15,6 +15,7 @@
 #include "fake_kernel.hpp"
 #include "fake_tree.hpp"
 #include "in_child.hpp"
+#include "opening_error.hpp"
 
 namespace uiovfio {
 
@@ -46,17 +47,8 @@ class Vfio : public testing::Test {
         return DeviceFactory::make(bdf, detail::open_vfio(bdf, options, kernel), options.bus_master);
     }
 
-    /// The error with which opening ends; no file stays open.
     Error opening_error(OpenOptions options = {}) {
-        try {
-            const Device device = open(std::move(options));
-        } catch (const Error& error) {
-            EXPECT_THAT(error.what(), HasSubstr(kDevice));
-            EXPECT_TRUE(kernel.open_files.empty()) << "a file is left open";
-            return error;
-        }
-        ADD_FAILURE() << "the device opened";
-        return Error{Errc::system_error, "none"};
+        return test::opening_error(kernel, kDevice, [&] { return open(std::move(options)); });
     }
 
     test::FakeTree tree;
