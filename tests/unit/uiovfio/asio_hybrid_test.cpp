@@ -10,10 +10,11 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <functional>
 #include <optional>
 #include <uiovfio/asio_hybrid.hpp>
 #include <uiovfio/sim.hpp>
+
+#include "fake_clock.hpp"
 
 namespace uiovfio {
 
@@ -21,39 +22,12 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using std::chrono::microseconds;
 using std::chrono::nanoseconds;
+using test::FakeClock;
+using test::Scripted;
 
 namespace {
 
 constexpr std::chrono::seconds kPatience{120};
-
-/// Each look at it takes a microsecond, and does what a test wants besides.
-struct FakeClock {
-    using duration = nanoseconds;
-    using rep = duration::rep;
-    using period = duration::period;
-    using time_point = std::chrono::time_point<FakeClock>;
-    static constexpr bool is_steady = true;
-
-    static time_point now() {
-        if (at_look) at_look();
-        return time_point{now_ += microseconds{1}};
-    }
-    static inline std::function<void()> at_look;
-    static inline nanoseconds now_{0};
-};
-
-/// Looks for as long as it is told, and keeps what it learns.
-struct Scripted {
-    nanoseconds to_look{0};
-    int learnt = 0;
-    bool came = false;
-
-    [[nodiscard]] nanoseconds budget() const noexcept { return to_look; }
-    void learn(nanoseconds /*waited*/, bool has_come) noexcept {
-        ++learnt;
-        came = has_come;
-    }
-};
 
 struct Outcome {
     error_code ec;

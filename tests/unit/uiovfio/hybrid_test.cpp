@@ -7,39 +7,18 @@
 #include <uiovfio/hybrid.hpp>
 #include <uiovfio/sim.hpp>
 
+#include "fake_clock.hpp"
+
 namespace uiovfio {
 
 using std::chrono::microseconds;
 using std::chrono::nanoseconds;
+using test::FakeClock;
+using test::Scripted;
 
 namespace {
 
 constexpr nanoseconds kForEver{-1};
-
-/// Each look at it takes a microsecond.
-struct FakeClock {
-    using duration = nanoseconds;
-    using rep = duration::rep;
-    using period = duration::period;
-    using time_point = std::chrono::time_point<FakeClock>;
-    static constexpr bool is_steady = true;
-
-    static time_point now() noexcept { return time_point{now_ += microseconds{1}}; }
-    static inline nanoseconds now_{0};
-};
-
-/// Says what it is told to say, and keeps what it learns.
-struct Scripted {
-    nanoseconds to_look{0};
-    int* learnt = nullptr;
-    bool* came = nullptr;
-
-    [[nodiscard]] nanoseconds budget() const noexcept { return to_look; }
-    void learn(nanoseconds, bool has_come) noexcept {
-        if (learnt != nullptr) ++*learnt;
-        if (came != nullptr) *came = has_come;
-    }
-};
 
 static_assert(SpinPolicy<AlwaysInterrupt> && SpinPolicy<AlwaysPoll> && SpinPolicy<AdaptiveSpin> &&
               SpinPolicy<Scripted>);
@@ -89,9 +68,7 @@ TEST_F(Hybrid, NeedsNoInterruptWhileItLooks) {
 }
 
 TEST_F(Hybrid, LooksForItsBudgetAndThenSleeps) {
-    int learnt = 0;
-    bool came = true;
-    auto wait = waiter(Scripted{microseconds{100}, &learnt, &came});
+    auto wait = waiter(Scripted{.to_look = microseconds{100}, .came = true});
     int looks = 0;
     EXPECT_FALSE(wait.until(
         [&]() noexcept {
@@ -102,8 +79,8 @@ TEST_F(Hybrid, LooksForItsBudgetAndThenSleeps) {
     EXPECT_EQ(ec, Errc::timed_out);
     EXPECT_GE(looks, 99);
     EXPECT_LE(looks, 103);
-    EXPECT_EQ(learnt, 1);
-    EXPECT_FALSE(came);
+    EXPECT_EQ(wait.policy().learnt, 1);
+    EXPECT_FALSE(wait.policy().came);
 }
 
 // The interrupt between the last look and the sleep is in the count: the sleep ends at once.
