@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 #include <pcienic/dma.hpp>
+#include <thread>
 #include <uiovfio/asio.hpp>
 #include <uiovfio/sim.hpp>
 
@@ -77,6 +78,9 @@ TEST_F(Allocations, NoneWhenACommandFailsOrTheRingIsFull) {
     bool held = true;
     EXPECT_EQ(during([&] {
                   held = held && dma.run(copy(memory.iova(), memory.iova(), 0), kPatience).code == Errc::zero_length;
+                  // After a command the device looks for another, doorbell or not: until it has, the ring may not fill.
+                  while (regs::DmaStatus::State::read(driver.registers()) != regs::DmaStatus::StateValue::kIdle)
+                      std::this_thread::yield();
                   std::error_code ec;
                   dma.post(nop(), ec);
                   dma.post(nop(), ec);

@@ -53,7 +53,8 @@ class DmaEngine {
     DmaEngine(const DmaEngine&) = delete;
     DmaEngine& operator=(const DmaEngine&) = delete;
 
-    /// Writes the descriptor and hands it to the device; the device may not look before ring().
+    /// Writes the descriptor and hands it to the device, which need not look before ring(); one that is still at work
+    /// on what came before may find it earlier.
     /// Errc::ring_full where `capacity()` commands are outstanding, engine_disabled or the queue's reason where it
     /// stopped, not_mapped where the memory of the command's was unmapped since it was made.
     Ticket post(const Command& command);
