@@ -6,10 +6,10 @@
 #include <ostream>
 #include <string>
 #include <uiovfio/backends.hpp>
+#include <uiovfio/machine.hpp>
 #include <utility>
 
 #include "binding.hpp"
-#include "machine.hpp"
 #include "operation.hpp"
 
 namespace pcienic::ctl {
@@ -18,34 +18,36 @@ namespace {
 using cli::Exit;
 using cli::Json;
 using cli::Style;
+using uiovfio::CheckState;
+using uiovfio::MachineCheck;
 using uiovfio::PciFunction;
 
-Json line(std::string_view subject, State state, const std::string& what, const std::string& remedy) {
+Json line(std::string_view subject, CheckState state, const std::string& what, const std::string& remedy) {
     return {{"subject", subject},
             {"state", to_string(state)},
             {"what", what},
             {"remedy", remedy.empty() ? Json{} : Json(remedy)}};
 }
 
-Json machine_json(const std::vector<Check>& checks) {
+Json machine_json(const std::vector<MachineCheck>& checks) {
     Json rows = Json::array();
-    for (const Check& check : checks) rows.push_back(line(check.subject, check.state, check.what, check.remedy));
+    for (const MachineCheck& check : checks) rows.push_back(line(check.subject, check.state, check.what, check.remedy));
     return rows;
 }
 
 bool is_real(const uiovfio::BackendTraits& backend) { return backend.name != "sim"; }
 
 /// What of each backend's needs the machine lacks.
-Json backends_of_machine(const std::vector<Check>& checks) {
+Json backends_of_machine(const std::vector<MachineCheck>& checks) {
     Json rows = Json::array();
     for (const uiovfio::BackendTraits& backend : uiovfio::backends()) {
         if (!is_real(backend)) continue;
         std::string missing;
-        for (const Check& check : checks)
-            if (check.state == State::missing &&
+        for (const MachineCheck& check : checks)
+            if (check.state == CheckState::missing &&
                 std::ranges::find(check.backends, backend.name) != check.backends.end())
                 missing += (missing.empty() ? "" : ", ") + check.subject;
-        rows.push_back(line(backend.name, missing.empty() ? State::ok : State::missing,
+        rows.push_back(line(backend.name, missing.empty() ? CheckState::ok : CheckState::missing,
                             missing.empty() ? "has what it needs of the machine" : "lacks " + missing, ""));
     }
     return rows;
@@ -56,8 +58,8 @@ Json backends_of(const PciFunction& function, const uiovfio::SysfsRoot& root) {
     for (const uiovfio::BackendTraits& backend : uiovfio::backends()) {
         if (!is_real(backend)) continue;
         const auto obstacle = uiovfio::why_not(function, backend.name, root);
-        rows.push_back(obstacle ? line(backend.name, State::missing, obstacle->what_was_wrong, obstacle->remedy)
-                                : line(backend.name, State::ok, "ready", ""));
+        rows.push_back(obstacle ? line(backend.name, CheckState::missing, obstacle->what_was_wrong, obstacle->remedy)
+                                : line(backend.name, CheckState::ok, "ready", ""));
         rows.back()["error"] = obstacle ? Json(name(obstacle->errc)) : Json{};
     }
     return rows;
@@ -83,12 +85,12 @@ Json group_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
 }
 
 Json addresses_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
-    const auto width = iommu_width(root, function.bdf);
+    const auto width = uiovfio::iommu_width(function.bdf, root);
     Json rows = Json::array();
     // Where the IOMMU does not say how wide it is, what is reserved is known all the same.
     constexpr unsigned kAll = 64;
     if (function.iommu_group)
-        for (const Span& span : spans(width.value_or(kAll), function.reserved_regions)) {
+        for (const uiovfio::IovaSpan& span : uiovfio::iova_spans(width.value_or(kAll), function.reserved_regions)) {
             Json row{{"use", span.use}};
             cli::put_number(row, "first", to_integer(span.range.first), kAll);
             cli::put_number(row, "last", to_integer(span.range.last), kAll);
@@ -157,7 +159,8 @@ class Report {
             const bool is_free = range["use"] == "free";
             std::string bar;
             for (std::uint64_t left = last - first; left != 0; left >>= 2) bar += is_free ? "█" : "░";
-            const std::string size = last - first == ~std::uint64_t{0} ? "16 EiB" : size_text(last - first + 1);
+            const std::string size =
+                last - first == ~std::uint64_t{0} ? "16 EiB" : uiovfio::size_text(last - first + 1);
             text += fmt::format("\n  {:#018x} – {:#018x}  {:>9}  {:16} {}", first, last, size,
                                 range["use"].get<std::string>(),
                                 cli::paint(bar, is_free ? Style::green : Style::yellow, colour_));
@@ -190,7 +193,7 @@ class Doctor : public Operation {
 
     Exit run(Session& session) override {
         const uiovfio::SysfsRoot& root = session.world().root;
-        const std::vector<Check> checks = examine_machine(root);
+        const std::vector<MachineCheck> checks = uiovfio::examine_machine(root);
         Json row{{"machine", machine_json(checks)},
                  {"backends", function_ ? backends_of(*function_, root) : backends_of_machine(checks)},
                  {"auto", nullptr},

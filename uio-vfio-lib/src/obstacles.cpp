@@ -12,10 +12,11 @@
 
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend_list.hpp"
-#include "kernel_text.hpp"
+#include "needs.hpp"
 #include "sysfs_files.hpp"
 #include "text.hpp"
 #include "uiovfio/sysfs.hpp"
@@ -38,25 +39,17 @@ std::string owner_text(const struct stat& status) {
                        owners != nullptr ? owners->gr_name : std::to_string(status.st_gid), status.st_mode & 07777U);
 }
 
-std::optional<Obstacle> no_vfio_modules(const std::string& object, const SysfsRoot& root) {
-    std::error_code none;
-    if (fs::exists(root.dev / "vfio/vfio", none)) return std::nullopt;
-    return Obstacle{
-        Errc::no_vfio, object,
-        fmt::format("{} does not exist: the kernel's VFIO modules are not loaded", (root.dev / "vfio/vfio").string()),
-        "load them with `modprobe vfio-pci`"};
+/// What is lacking on the machine keeps the device from being reached.
+std::optional<Obstacle> obstacle(Errc errc, const std::string& object, std::optional<detail::Lack> lack) {
+    if (!lack) return std::nullopt;
+    return Obstacle{errc, object, std::move(lack->what), std::move(lack->remedy)};
 }
 
 std::optional<Obstacle> no_iommu_group(const std::string& object, const PciFunction& function, const SysfsRoot& root) {
     if (function.iommu_group) return std::nullopt;
-    std::error_code none;
-    const bool has_iommu = !fs::is_empty(root.sys / "class/iommu", none) && !none;
-    if (has_iommu)
-        return Obstacle{Errc::no_iommu, object, "the machine has an IOMMU, but this device is not behind it",
-                        "plug the device where the IOMMU translates; see `dmesg | grep -e DMAR -e AMD-Vi`"};
-    return Obstacle{Errc::no_iommu, object, "the machine has no IOMMU in use",
-                    "turn it on in the firmware (VT-d, AMD-Vi) and boot with intel_iommu=on or amd_iommu=on; give a "
-                    "virtual machine one (QEMU: -device intel-iommu,intremap=on)"};
+    if (auto in_the_way = obstacle(Errc::no_iommu, object, detail::lacks_iommu(root))) return in_the_way;
+    return Obstacle{Errc::no_iommu, object, "the machine has an IOMMU, but this device is not behind it",
+                    "plug the device where the IOMMU translates; see `dmesg | grep -e DMAR -e AMD-Vi`"};
 }
 
 std::optional<Obstacle> not_bound(const std::string& object, const PciFunction& function) {
@@ -96,16 +89,6 @@ std::optional<Obstacle> no_permission(const std::string& object, const fs::path&
         fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node.string())};
 }
 
-/// Where the kernel protects itself from root, neither configuration space nor a resource file can be had; VFIO can.
-std::optional<Obstacle> locked_down(const std::string& object, const SysfsRoot& root) {
-    const std::string mode =
-        detail::parse_choice(detail::read_text(root.sys / "kernel/security/lockdown").value_or(""));
-    if (mode.empty() || mode == "none") return std::nullopt;
-    return Obstacle{Errc::permission_denied, object,
-                    fmt::format("the kernel is locked down ({}) and lets no process reach a device's own files", mode),
-                    "use vfio, which a locked-down kernel allows, or boot without Secure Boot's lockdown"};
-}
-
 /// A group that the kernel has made up for a device without an IOMMU.
 bool is_noiommu_group(const PciFunction& function, const SysfsRoot& root) {
     return function.iommu_group && detail::read_text(root.sys / "kernel/iommu_groups" /
@@ -114,47 +97,42 @@ bool is_noiommu_group(const PciFunction& function, const SysfsRoot& root) {
 
 std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto obstacle = no_vfio_modules(object, root)) return obstacle;
-    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
+    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_vfio(root))) return in_the_way;
+    if (auto in_the_way = no_iommu_group(object, function, root)) return in_the_way;
     if (is_noiommu_group(function, root))
         return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU, and VFIO has it in no-IOMMU mode",
                         "turn the IOMMU on, or accept that nothing guards memory: open it with vfio-noiommu"};
-    if (auto obstacle = not_bound(object, function)) return obstacle;
-    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
+    if (auto in_the_way = not_bound(object, function)) return in_the_way;
+    if (auto in_the_way = group_not_viable(object, function, root)) return in_the_way;
     const fs::path node = root.dev / "vfio" / std::to_string(*function.iommu_group);
     std::error_code none;
     if (!fs::exists(node, none))
         return Obstacle{Errc::no_vfio, object,
                         fmt::format("{} does not exist: this kernel's VFIO has no groups", node.string()),
                         "use the backend iommufd, or a kernel with CONFIG_VFIO_GROUP"};
-    if (auto obstacle = no_permission(object, root.dev / "vfio/vfio")) return obstacle;
+    if (auto in_the_way = no_permission(object, root.dev / "vfio/vfio")) return in_the_way;
     return no_permission(object, node);
 }
 
 std::optional<Obstacle> iommufd(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    std::error_code none;
-    if (!fs::exists(root.dev / "iommu", none))
-        return Obstacle{Errc::no_vfio, object,
-                        fmt::format("{} does not exist: the kernel has no IOMMUFD, or its module is not loaded",
-                                    (root.dev / "iommu").string()),
-                        "load it with `modprobe iommufd` (Linux 6.6 with CONFIG_IOMMUFD), or use the backend vfio"};
-    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
+    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_iommufd(root))) return in_the_way;
+    if (auto in_the_way = no_iommu_group(object, function, root)) return in_the_way;
     if (is_noiommu_group(function, root))
         return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU", "turn the IOMMU on"};
-    if (auto obstacle = not_bound(object, function)) return obstacle;
-    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
+    if (auto in_the_way = not_bound(object, function)) return in_the_way;
+    if (auto in_the_way = group_not_viable(object, function, root)) return in_the_way;
     const fs::path node = detail::vfio_device_node(function.bdf, root);
-    if (node.empty() || !fs::exists(node, none))
-        return Obstacle{Errc::no_vfio, object, "the kernel gives VFIO devices no nodes of their own",
-                        "use the backend vfio, or a kernel with CONFIG_VFIO_DEVICE_CDEV (Linux 6.6)"};
-    if (auto obstacle = no_permission(object, root.dev / "iommu")) return obstacle;
+    std::error_code none;
+    if (node.empty() || !fs::exists(node, none)) return obstacle(Errc::no_vfio, object, detail::no_vfio_device_nodes());
+    if (auto in_the_way = no_permission(object, root.dev / "iommu")) return in_the_way;
     return no_permission(object, node);
 }
 
 std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto obstacle = locked_down(object, root)) return obstacle;
+    if (auto in_the_way = obstacle(Errc::permission_denied, object, detail::lacks_device_files(root)))
+        return in_the_way;
     const fs::path node = detail::uio_node(function.bdf, root);
     if (node.empty() || function.driver != "uio_pci_generic") {
         const std::string what =
@@ -164,13 +142,14 @@ std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) 
         return Obstacle{Errc::not_bound, object, what,
                         fmt::format("bind it with `pcienic-ctl -s {} bind uio_pci_generic`", object)};
     }
-    if (auto obstacle = no_permission(object, node)) return obstacle;
+    if (auto in_the_way = no_permission(object, node)) return in_the_way;
     return no_permission(object, detail::device_directory(root, function.bdf) / "config");
 }
 
 std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto obstacle = locked_down(object, root)) return obstacle;
+    if (auto in_the_way = obstacle(Errc::permission_denied, object, detail::lacks_device_files(root)))
+        return in_the_way;
     if (!function.driver.empty())
         return Obstacle{Errc::not_bound, object,
                         fmt::format("the driver {} has the device; for sysfs no driver should", function.driver),
@@ -182,29 +161,21 @@ std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root
 
 std::optional<Obstacle> noiommu(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto obstacle = no_vfio_modules(object, root)) return obstacle;
-    const fs::path parameter = root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode";
-    const auto setting = detail::read_text(parameter);
-    if (!setting)
-        return Obstacle{Errc::no_vfio, object, "the kernel's VFIO has no no-IOMMU mode",
-                        "use a kernel with CONFIG_VFIO_NOIOMMU, or a machine with an IOMMU and the backend vfio"};
-    if (*setting != "Y" && *setting != "1")
-        return Obstacle{Errc::no_vfio, object, "the no-IOMMU mode of the kernel's VFIO is off",
-                        fmt::format("turn it on, knowing that the device can then reach all memory: `echo 1 > {}`",
-                                    parameter.string())};
+    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_vfio(root))) return in_the_way;
+    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_noiommu_mode(root))) return in_the_way;
     if (function.iommu_group && !is_noiommu_group(function, root))
         return Obstacle{Errc::unsupported, object, "the device is behind an IOMMU, so it has no no-IOMMU mode",
                         "open it with the backend vfio"};
-    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto in_the_way = not_bound(object, function)) return in_the_way;
     const fs::path node = root.dev / "vfio" / fmt::format("noiommu-{}", function.iommu_group.value_or(0));
     std::error_code none;
     if (!fs::exists(node, none))
         return Obstacle{
             Errc::no_vfio, object, fmt::format("{} does not exist", node.string()),
             fmt::format("bind the device again, now that the mode is on: `pcienic-ctl -s {} bind vfio-pci`", object)};
-    auto obstacle = no_permission(object, node);
-    if (obstacle) obstacle->remedy = detail::kNoIommuNeedsRoot;  // the node alone would not do
-    return obstacle;
+    auto in_the_way = no_permission(object, node);
+    if (in_the_way) in_the_way->remedy = detail::kNoIommuNeedsRoot;  // the node alone would not do
+    return in_the_way;
 }
 
 using WhyNot = std::optional<Obstacle> (*)(const PciFunction&, const SysfsRoot&);

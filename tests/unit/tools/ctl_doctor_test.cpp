@@ -2,7 +2,6 @@
 #include <fstream>
 
 #include "ctl_fixture.hpp"
-#include "machine.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -13,7 +12,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-using uiovfio::Iova;
 
 class CtlDoctor : public Ctl {
   protected:
@@ -166,16 +164,6 @@ TEST_F(CtlDoctor, DrawsTheBusAddresses) {
                                  HasSubstr("✔ vfio"), HasSubstr("auto takes vfio")));
 }
 
-TEST_F(CtlDoctor, TellsHowWideTheDevicesOwnIommuIs) {
-    equip();
-    add_pcienic();
-    const uiovfio::SysfsRoot root = sysfs_.root();
-    put(root.sys / "class/iommu/dmar1/intel-iommu/cap", "d2008c22260206");  // 39 bits
-    EXPECT_EQ(row({kBdf})["addresses"]["width"], 39) << "which of them is not told: the least";
-    fs::create_directory_symlink(root.sys / "class/iommu/dmar0", root.sys / "bus/pci/devices" / kBdf / "iommu");
-    EXPECT_EQ(row({kBdf})["addresses"]["width"], 48);
-}
-
 TEST_F(CtlDoctor, ReadsNonsenseAsNothing) {
     const uiovfio::SysfsRoot root = sysfs_.root();
     put(root.sys / "class/iommu/dmar0/intel-iommu/cap", "no number");
@@ -208,30 +196,6 @@ TEST_F(CtlDoctor, RefusesADeviceNamedTwiceOrNotThere) {
     add_pcienic();
     EXPECT_REFUSED(run({"-s", "04.0", "doctor", kBdf}), 2, HasSubstr("leave out one"));
     EXPECT_REFUSED(run({"doctor", "0000:ff:1f.7"}), 3, HasSubstr("0000:ff:1f.7"));
-}
-
-TEST(Spans, FillTheGapsAndCutWhatIsBeyond) {
-    EXPECT_EQ(spans(12, {}), (std::vector<Span>{{{Iova{0}, Iova{0xfff}}, "free"}}));
-    EXPECT_EQ(spans(12, {{Iova{0}, Iova{0xff}, "direct"}, {Iova{0xf00}, Iova{0x1fff}, "msi"}}),
-              (std::vector<Span>{{{Iova{0}, Iova{0xff}}, "direct"},
-                                 {{Iova{0x100}, Iova{0xeff}}, "free"},
-                                 {{Iova{0xf00}, Iova{0xfff}}, "msi"}}));
-    // Regions that overlap, and one beyond the aperture.
-    EXPECT_EQ(spans(12, {{Iova{0x100}, Iova{0x2ff}, "msi"},
-                         {Iova{0x200}, Iova{0x2ff}, "direct"},
-                         {Iova{0x5000}, Iova{0x5fff}, "msi"}}),
-              (std::vector<Span>{{{Iova{0}, Iova{0xff}}, "free"},
-                                 {{Iova{0x100}, Iova{0x2ff}}, "msi"},
-                                 {{Iova{0x300}, Iova{0xfff}}, "free"}}));
-    EXPECT_EQ(spans(64, {}).back().range.last, Iova{~std::uint64_t{0}});
-}
-
-TEST(SizeText, HasTheLargestUnit) {
-    EXPECT_EQ(size_text(0), "0 bytes");
-    EXPECT_EQ(size_text(1023), "1023 bytes");
-    EXPECT_EQ(size_text(std::uint64_t{1} << 20), "1 MiB");
-    EXPECT_EQ(size_text((std::uint64_t{4} << 30) - (std::uint64_t{18} << 20)), "4.0 GiB");
-    EXPECT_EQ(size_text(~std::uint64_t{0}), "16.0 EiB");
 }
 
 }  // namespace pcienic::ctl

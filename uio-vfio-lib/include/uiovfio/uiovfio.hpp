@@ -17,6 +17,7 @@
 #include "uiovfio/hybrid.hpp"
 #include "uiovfio/interrupts.hpp"
 #include "uiovfio/iova.hpp"
+#include "uiovfio/machine.hpp"
 #include "uiovfio/mmio.hpp"
 #include "uiovfio/register.hpp"
 #include "uiovfio/subscription.hpp"

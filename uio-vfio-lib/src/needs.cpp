@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "needs.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "kernel_text.hpp"
+#include "sysfs_files.hpp"
+
+namespace uiovfio::detail {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+using Version = std::pair<std::uint64_t, std::uint64_t>;
+
+// drivers/vfio/device_cdev.c and iommufd's VFIO_DEVICE_BIND_IOMMUFD are of this one.
+constexpr Version kFirstWithIommufd{6, 6};
+
+/// "6.1.0-28-amd64" is 6.1.
+std::optional<Version> kernel_version(const SysfsRoot& root) {
+    const std::string text = read_text(root.proc / "sys/kernel/osrelease").value_or("");
+    const std::string_view all{text};
+    const std::size_t dot = all.find('.');
+    if (dot == std::string_view::npos) return std::nullopt;
+    const std::string_view rest = all.substr(dot + 1);
+    const auto major = to_number(all.substr(0, dot), 10);
+    const auto minor = to_number(rest.substr(0, rest.find_first_not_of("0123456789")), 10);
+    if (!major || !minor) return std::nullopt;
+    return Version{*major, *minor};
+}
+
+bool is_there(const fs::path& path) {
+    std::error_code none;
+    return fs::exists(path, none);
+}
+
+}  // namespace
+
+std::optional<Lack> lacks_iommu(const SysfsRoot& root) {
+    if (!names_in(root.sys / "class/iommu").empty()) return std::nullopt;
+    return Lack{"the machine has no IOMMU in use",
+                "turn it on in the firmware (VT-d, AMD-Vi) and boot with intel_iommu=on or amd_iommu=on; give a "
+                "virtual machine one (QEMU: -device intel-iommu,intremap=on)"};
+}
+
+std::optional<Lack> lacks_vfio(const SysfsRoot& root) {
+    const fs::path node = root.dev / "vfio/vfio";
+    if (is_there(node)) return std::nullopt;
+    return Lack{fmt::format("{} does not exist: the kernel's VFIO modules are not loaded", node.string()),
+                "load them with `modprobe vfio-pci`"};
+}
+
+std::optional<Lack> lacks_iommufd(const SysfsRoot& root) {
+    const fs::path node = root.dev / "iommu";
+    if (is_there(node)) return std::nullopt;
+    if (const auto version = kernel_version(root); version && *version < kFirstWithIommufd)
+        return Lack{
+            fmt::format("{} does not exist: Linux {}.{} has no IOMMUFD for VFIO, which came with {}.{}", node.string(),
+                        version->first, version->second, kFirstWithIommufd.first, kFirstWithIommufd.second),
+            "use the backend vfio, or a later kernel with CONFIG_IOMMUFD"};
+    return Lack{fmt::format("{} does not exist: the kernel has no IOMMUFD, or its module is not loaded", node.string()),
+                "load it with `modprobe iommufd`, which a kernel with CONFIG_IOMMUFD has, or use the backend vfio"};
+}
+
+Lack no_vfio_device_nodes() {
+    return {"the kernel gives VFIO devices no nodes of their own",
+            fmt::format("use the backend vfio, or a kernel with CONFIG_VFIO_DEVICE_CDEV (Linux {}.{})",
+                        kFirstWithIommufd.first, kFirstWithIommufd.second)};
+}
+
+std::optional<Lack> lacks_noiommu_mode(const SysfsRoot& root) {
+    const fs::path parameter = root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode";
+    const auto setting = read_text(parameter);
+    if (!setting)
+        return Lack{"the kernel's VFIO has no no-IOMMU mode",
+                    "use a kernel with CONFIG_VFIO_NOIOMMU, or a machine with an IOMMU and the backend vfio"};
+    if (*setting != "Y" && *setting != "1")
+        return Lack{"the no-IOMMU mode of the kernel's VFIO is off",
+                    fmt::format("turn it on, knowing that the device can then reach all memory: `echo 1 > {}`",
+                                parameter.string())};
+    return std::nullopt;
+}
+
+std::optional<Lack> lacks_device_files(const SysfsRoot& root) {
+    const std::string mode = parse_choice(read_text(root.sys / "kernel/security/lockdown").value_or(""));
+    if (mode.empty() || mode == "none") return std::nullopt;
+    return Lack{fmt::format("the kernel is locked down ({}) and lets no process reach a device's own files", mode),
+                "use vfio, which a locked-down kernel allows, or boot without Secure Boot's lockdown"};
+}
+
+}  // namespace uiovfio::detail
