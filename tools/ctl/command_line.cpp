@@ -9,9 +9,9 @@
 #include <ostream>
 #include <sstream>
 #include <string>
-#include <uiovfio/backends.hpp>
 #include <vector>
 
+#include "cli/backend.hpp"
 #include "cli/input.hpp"
 #include "cli/number.hpp"
 #include "cli/suggest.hpp"
@@ -58,13 +58,7 @@ class Parser {
         app_.allow_extras();
         options.selector.add_options(app_);
         output.add_options(app_);
-        std::vector<std::string> backends{"auto"};
-        for (const uiovfio::BackendTraits& backend : uiovfio::backends()) backends.emplace_back(backend.name);
-        app_.add_option("--backend", options.backend,
-                        fmt::format("{}: how to reach the device; sim is a pcienic inside this process",
-                                    fmt::join(backends, ", ")))
-            ->type_name("NAME")
-            ->check(CLI::IsMember(backends));
+        cli::add_backend_option(app_, options.backend);
         app_.add_option_function<std::string>(
                 "--bar", [&options](const std::string& text) { options.bar = cli::parse_ranges(text, 5).front(); },
                 "BAR of offsets that name none; default 0")
@@ -205,6 +199,7 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
         if (!operation) return Exit::ok;
         operations.push_back(std::move(operation));
     }
+    cli::check_backend(options.backend, options.selector);
     if (operations.size() > 1 && !std::ranges::all_of(operations, &Operation::can_share))
         throw Failure{Exit::usage, fmt::format("{}: leaves the device to another program: give it an invocation of its "
                                                "own",

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <csignal>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "cli/input.hpp"
+#include "cli/interruption.hpp"
 #include "cli/number.hpp"
 #include "operation.hpp"
 #include "policy.hpp"
@@ -25,32 +25,14 @@ namespace {
 
 using cli::Exit;
 using cli::Failure;
+using cli::Interruption;
 using cli::Json;
 using Clock = std::chrono::steady_clock;
-
-volatile std::sig_atomic_t interrupted = 0;
-
-/// While it lives, SIGINT ends a loop rather than the process, so that the device is closed and the exit code is ours.
-class InterruptGuard {
-  public:
-    InterruptGuard() {
-        interrupted = 0;
-        struct sigaction action{};
-        action.sa_handler = [](int) { interrupted = 1; };
-        sigaction(SIGINT, &action, &previous_);
-    }
-    ~InterruptGuard() { sigaction(SIGINT, &previous_, nullptr); }
-    InterruptGuard(const InterruptGuard&) = delete;
-    InterruptGuard& operator=(const InterruptGuard&) = delete;
-
-  private:
-    struct sigaction previous_{};
-};
 
 /// Sleeps, in slices so that a signal which came just before the sleep is noticed too.
 void pause_for(std::chrono::nanoseconds time) {
     const auto end = Clock::now() + time;
-    while (interrupted == 0) {
+    while (!Interruption::came()) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
         if (left <= 0) return;
         poll(nullptr, 0, static_cast<int>(std::min<std::int64_t>(left, 100)));
@@ -123,14 +105,14 @@ class Wait : public Operation {
     }
 
     Exit run(Session& session) override {
-        const InterruptGuard guard;
+        const Interruption guard;
         const auto start = Clock::now();
         for (;;) {
             const auto elapsed =
                 Clock::now() - start;  // before the load, so that the last look comes after the deadline
             const std::uint64_t raw = session.bus().load(condition_.place);
             if (condition_.holds(raw)) return report(session, raw, elapsed);
-            if (interrupted != 0) return Exit::interrupted;
+            if (Interruption::came()) return Exit::interrupted;
             if (elapsed >= limit_) {
                 throw Failure{Exit::timeout,
                               fmt::format("{}: not so within {}, it is {}: give it longer with --timeout", text_,
@@ -195,13 +177,13 @@ class Watch : public Operation {
     }
 
     Exit run(Session& session) override {
-        const InterruptGuard guard;
+        const Interruption guard;
         const auto start = Clock::now();
-        for (std::uint64_t look = 0; look != looks_ && interrupted == 0; ++look) {
+        for (std::uint64_t look = 0; look != looks_ && !Interruption::came(); ++look) {
             if (look != 0) pause_for(step_);
             this->look(session, Clock::now() - start);
         }
-        return interrupted != 0 ? Exit::interrupted : Exit::ok;
+        return Interruption::came() ? Exit::interrupted : Exit::ok;
     }
 
   private:

@@ -41,13 +41,30 @@ class Tester {
     SourceReport run() {
         take(0);
         one_at_a_time();
-        if (plan_.masked && via_ == Via::device) for_each(&Tester::masked);
+        if (masks()) for_each(&Tester::masked);
         if (plan_.parallel) parallel();
         if (plan_.storm) storm();
         return std::move(report_);
     }
 
   private:
+    // --- how far it is ---
+
+    bool masks() const { return plan_.masked && via_ == Via::device; }
+
+    // Firings that go_on() counts; those that masking and the end of a storm add are few.
+    std::uint64_t total() const {
+        const std::uint64_t checks = 1 + std::uint64_t{plan_.parallel} + std::uint64_t{plan_.storm};
+        return report_.vectors.size() * (checks * plan_.count + (masks() ? 1 : 0));
+    }
+
+    // Before each firing: whether it shall be.
+    bool go_on() {
+        if (report_.complete && plan_.go_on) report_.complete = plan_.go_on(done_, total());
+        if (report_.complete) ++done_;
+        return report_.complete;
+    }
+
     // --- a firing and what becomes of it ---
 
     unsigned event_of(unsigned vector) const { return intx_ ? 0 : vector; }
@@ -119,9 +136,9 @@ class Tester {
     void one_at_a_time() {
         std::set<unsigned> deaf;  // not waited for again: each wait would take the whole timeout
         std::set<std::pair<unsigned, unsigned>> crossed;
-        for (std::uint64_t round = 0; round < plan_.count; ++round)
+        for (std::uint64_t round = 0; round < plan_.count && report_.complete; ++round)
             for (VectorReport& report : report_.vectors)
-                if (!deaf.contains(report.vector) && !fire_once(report, crossed)) deaf.insert(report.vector);
+                if (go_on() && !deaf.contains(report.vector) && !fire_once(report, crossed)) deaf.insert(report.vector);
         for (VectorReport& report : report_.vectors)
             if (report.duplicates > 0) problem(report.vector, "{} interrupts too many", report.duplicates);
     }
@@ -157,6 +174,7 @@ class Tester {
 
     // Fired twice while held back: nothing may come, the cause must stand, and letting go brings exactly one.
     void masked(VectorReport& report) {
+        if (!go_on()) return;
         const unsigned vector = report.vector;
         Verdict verdict{.passed = true, .fired = 2, .received = 0};
         const auto fail = [&](std::string_view what) {
@@ -181,9 +199,12 @@ class Tester {
 
     // All vectors at once, each of them once before it is looked at.
     void parallel() {
+        if (!report_.complete) return;
         for (VectorReport& report : report_.vectors) report.parallel.emplace();
-        for (std::uint64_t round = 0; round < plan_.count; ++round) {
+        for (std::uint64_t round = 0; round < plan_.count && report_.complete; ++round) {
             for (VectorReport& report : report_.vectors) {
+                // A round that was begun is ended: a vector that is not fired is not waited for.
+                go_on();
                 if (!report.parallel->passed) continue;
                 fire(report.vector);
                 ++report.parallel->fired;
@@ -225,9 +246,11 @@ class Tester {
     // Fired without waiting. An interrupt controller merges what is still pending, so fewer may come than were fired,
     // but never more, and the last firing is never lost.
     void storm() {
+        if (!report_.complete) return;
         for (VectorReport& report : report_.vectors) report.storm.emplace();
-        for (std::uint64_t round = 0; round < plan_.count; ++round)
+        for (std::uint64_t round = 0; round < plan_.count && report_.complete; ++round)
             for (VectorReport& report : report_.vectors) {
+                if (!go_on()) break;
                 fire(report.vector);
                 ++report.storm->fired;
                 report.storm->received += interrupts_.try_take(event_of(report.vector));
@@ -244,7 +267,7 @@ class Tester {
         }
         if (received > fired)
             report_.problems.push_back(fmt::format("storm: {} firings brought {} interrupts", fired, received));
-        for_each(&Tester::after_the_storm);
+        if (report_.complete) for_each(&Tester::after_the_storm);
     }
 
     // Until nothing comes any more: what is still on its way would be taken for the last firing. A line that is stuck
@@ -283,6 +306,7 @@ class Tester {
     const bool intx_;
     std::vector<pollfd> fds_;
     SourceReport report_;
+    std::uint64_t done_ = 0;
 };
 
 }  // namespace

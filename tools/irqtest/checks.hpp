@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <uiovfio/device.hpp>
@@ -33,6 +34,8 @@ struct Plan {
     bool parallel = false;
     bool storm = false;
     std::chrono::nanoseconds timeout = std::chrono::seconds(1);
+    // Called between firings, with how many of them all are done; where it says false, the rest is left out.
+    std::function<bool(std::uint64_t done, std::uint64_t total)> go_on{};
 };
 
 struct Verdict {
@@ -59,8 +62,9 @@ struct SourceReport {
     Via via = Via::device;
     std::vector<VectorReport> vectors;
     std::vector<std::string> problems;  // what failed, a sentence each, with the vector and what is known of the cause
+    bool complete = true;               // false where Plan::go_on ended it: what is told was found until then
 
-    bool passed() const { return problems.empty(); }
+    bool passed() const { return problems.empty() && complete; }
 };
 
 // Runs the plan's checks with one source; Via::device needs the driver. Interrupts must be enabled, in the mode that is

@@ -15,9 +15,12 @@
 #include <uiovfio/uiovfio.hpp>
 
 #include "checks.hpp"
+#include "cli/backend.hpp"
 #include "cli/exit.hpp"
+#include "cli/interruption.hpp"
 #include "cli/number.hpp"
 #include "cli/output.hpp"
+#include "cli/progress.hpp"
 #include "cli/selector.hpp"
 #include "cli/tool.hpp"
 #include "report.hpp"
@@ -50,8 +53,7 @@ struct Settings {
 
     void add_options(CLI::App& app) {
         selector.add_options(app);
-        app.add_option("--backend", backend,
-                       "auto, vfio, iommufd, vfio-noiommu, uio (intx alone), or sim: a pcienic in this process");
+        cli::add_backend_option(app, backend);
         app.add_option("--vectors", vectors, "Which, such as 0-7,9; default: all that can be enabled")
             ->type_name("LIST");
         app.add_option("--count", count, "Firings of each vector in each check; default 100")->type_name("N");
@@ -83,6 +85,7 @@ struct Settings {
 };
 
 uiovfio::Device open(const Settings& settings) {
+    cli::check_backend(settings.backend, settings.selector);
     if (settings.backend == "sim") return uiovfio::Device::open({}, {.backend = "sim"});
     const uiovfio::PciFunction function = settings.selector.choose(uiovfio::enumerate());
     return uiovfio::Device::open(function.bdf, {.backend = settings.backend});
@@ -166,6 +169,12 @@ cli::Exit test(Settings& settings) {
     settings.plan.vectors =
         choose_vectors(settings.vectors, shared && by_device ? driver->identity().vectors : enabled);
 
+    const cli::Interruption interruption;
+    std::optional<cli::Progress> progress{std::in_place, std::string{kName}, std::cerr, isatty(STDERR_FILENO) == 1};
+    settings.plan.go_on = [&progress](std::uint64_t done, std::uint64_t total) {
+        progress->at(done, total);
+        return !cli::Interruption::came();
+    };
     std::vector<SourceReport> sources;
     if (by_device) sources.push_back(run(device, &*driver, Via::device, settings.plan));
     if (settings.via != "device") {
@@ -173,7 +182,9 @@ cli::Exit test(Settings& settings) {
         if (shared) plan.vectors = {0};  // the loopback knows the line, and none of the vectors behind it
         sources.push_back(run(device, driver ? &*driver : nullptr, Via::vfio, plan));
     }
+    progress.reset();  // its line goes before the table comes
     show(settings, device, sources);
+    if (!std::ranges::all_of(sources, &SourceReport::complete)) return cli::Exit::interrupted;
     return std::ranges::all_of(sources, &SourceReport::passed) ? cli::Exit::ok : cli::Exit::check_failed;
 }
 

@@ -63,7 +63,9 @@ void put_table(std::string& out, const SourceReport& source, bool colour) {
         for (const double percent : {0.0, 50.0, 99.0, 100.0})
             fmt::format_to(to, " {:>9}", v.latencies.empty() ? "-" : format_ns(v.latencies.percentile(percent)));
         fmt::format_to(to, "  {}\n",
-                       v.passed() ? paint("ok", Style::green, colour) : paint("FAIL", Style::red, colour));
+                       !v.passed()    ? paint("FAIL", Style::red, colour)
+                       : v.fired == 0 ? "-"
+                                      : paint("ok", Style::green, colour));
         total.fired += v.fired;
         total.received += v.received;
         total.duplicates += v.duplicates;
@@ -116,7 +118,6 @@ std::string_view name(Via via) { return via == Via::device ? "device" : "vfio"; 
 std::string to_table(const std::vector<SourceReport>& sources, bool histogram, bool colour) {
     std::string out;
     const auto to = std::back_inserter(out);
-    bool passed = true;
     for (const SourceReport& source : sources) {
         fmt::format_to(to, "\nvia {}: {}\n", paint(name(source.via), Style::bold, colour),
                        source.via == Via::device ? "the device raises the vector; the whole way to the eventfd"
@@ -125,9 +126,13 @@ std::string to_table(const std::vector<SourceReport>& sources, bool histogram, b
         if (histogram) put_histogram(out, all_latencies(source));
         for (const std::string& problem : source.problems)
             fmt::format_to(to, "{} via {}, {}\n", paint("problem:", Style::red, colour), name(source.via), problem);
-        passed = passed && source.passed();
     }
-    fmt::format_to(to, "\n{}\n", passed ? paint("PASS", Style::green, colour) : paint("FAIL", Style::red, colour));
+    if (std::ranges::all_of(sources, &SourceReport::passed))
+        fmt::format_to(to, "\n{}\n", paint("PASS", Style::green, colour));
+    else if (std::ranges::all_of(sources, [](const SourceReport& source) { return source.problems.empty(); }))
+        fmt::format_to(to, "\n{}: no problem until then\n", paint("INTERRUPTED", Style::yellow, colour));
+    else
+        fmt::format_to(to, "\n{}\n", paint("FAIL", Style::red, colour));
     return out;
 }
 
@@ -141,6 +146,7 @@ Json to_json(const std::vector<SourceReport>& sources) {
             histogram.push_back({{"from_ns", bucket.from_ns}, {"to_ns", bucket.to_ns}, {"count", bucket.count}});
         data.push_back({{"via", name(source.via)},
                         {"passed", source.passed()},
+                        {"complete", source.complete},
                         {"vectors", std::move(vectors)},
                         {"latency_ns", to_json(all)},
                         {"histogram", std::move(histogram)},
@@ -160,6 +166,7 @@ std::string to_tap(const std::vector<SourceReport>& sources) {
                            v.passed() ? "ok" : "not ok", ++number, name(source.via), v.vector, v.fired, v.received,
                            v.duplicates, v.cross_talk);
         for (const std::string& problem : source.problems) fmt::format_to(to, "# {}: {}\n", name(source.via), problem);
+        if (!source.complete) out += "Bail out! interrupted\n";
     }
     return out;
 }

@@ -16,6 +16,7 @@ using std::chrono::nanoseconds;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using uiovfio::InterruptMode;
 
 // --- latencies ---
@@ -112,6 +113,39 @@ TEST_P(IrqtestOnSim, AHealthyDevicePassesEverything) {
     }
 }
 
+TEST_P(IrqtestOnSim, SaysHowFarItIsUntilAllIsDone) {
+    Plan plan = everything(5);
+    std::vector<std::uint64_t> told;
+    std::uint64_t whole = 0;
+    plan.go_on = [&](std::uint64_t done, std::uint64_t total) {
+        told.push_back(done);
+        whole = total;
+        return true;
+    };
+    EXPECT_TRUE(check({}, Via::device, plan).passed());
+    ASSERT_EQ(told.size(), whole);
+    for (std::uint64_t i = 0; i < whole; ++i) EXPECT_EQ(told[i], i);
+}
+
+// Wherever it is stopped: what was found is told, and nothing that was not looked for is a problem.
+TEST_P(IrqtestOnSim, EndsWhereItIsTold) {
+    std::uint64_t whole = 1;
+    for (std::uint64_t last = 0; last < whole; ++last) {
+        Plan plan = everything(2);
+        plan.vectors = {0, 1, 2};
+        plan.go_on = [&](std::uint64_t done, std::uint64_t total) {
+            whole = total;
+            return done < last;
+        };
+        const SourceReport report = check({}, Via::device, plan);
+        EXPECT_FALSE(report.complete);
+        EXPECT_FALSE(report.passed());
+        EXPECT_THAT(report.problems, ElementsAre()) << "stopped at " << last;
+        for (const VectorReport& vector : report.vectors) EXPECT_TRUE(vector.passed()) << "stopped at " << last;
+    }
+    EXPECT_EQ(whole, 3u * (2 + 1 + 2 + 2));
+}
+
 TEST_P(IrqtestOnSim, TheLoopbackPassesEverything) {
     const SourceReport report = check({}, Via::vfio, everything(20));
     EXPECT_THAT(report.problems, ElementsAre());
@@ -177,6 +211,19 @@ TEST(IrqtestReport, JsonSaysAllThatTheTableDoes) {
                            HasSubstr("not ok 2 - device: vector 1")));
     const std::string table = to_table({source}, true, false);
     EXPECT_THAT(table, AllOf(HasSubstr("via device"), HasSubstr("masked"), HasSubstr("FAIL")));
+}
+
+TEST(IrqtestReport, WhatWasInterruptedHasNotPassed) {
+    SourceReport source;
+    source.vectors.resize(2);
+    source.vectors[0].fired = source.vectors[0].received = 1;
+    source.complete = false;
+    EXPECT_THAT(to_table({source}, false, false), AllOf(HasSubstr("INTERRUPTED"), Not(HasSubstr("PASS"))));
+    EXPECT_THAT(to_tap({source}), HasSubstr("Bail out!"));
+    EXPECT_EQ(to_json({source})[0]["complete"], false);
+    EXPECT_EQ(to_json({source})[0]["passed"], false);
+    source.problems.emplace_back("vector 0: lost");
+    EXPECT_THAT(to_table({source}, false, false), HasSubstr("FAIL"));
 }
 
 TEST(IrqtestPba, ReadsThePendingBits) {

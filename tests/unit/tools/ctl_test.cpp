@@ -112,6 +112,8 @@ TEST_F(Ctl, RefusesAnUnknownOption) { EXPECT_REFUSED(sim({"read", "ID", "--frob"
 
 TEST_F(Ctl, RefusesAnUnknownBackend) {
     EXPECT_REFUSED(run({"--backend", "magic", "read", "ID"}), 2, HasSubstr("--help"));
+    EXPECT_REFUSED(run({"--backend", "sim", "-s", "04.0", "read", "ID"}), 2, HasSubstr("leave out one"));
+    EXPECT_REFUSED(run({"--backend", "sim", "-d", "1af4:10f2", "read", "ID"}), 2, HasSubstr("leave out one"));
 }
 
 // --- which device ---------------------------------------------------------------------------------------------------

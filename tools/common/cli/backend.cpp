@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include "cli/backend.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <uiovfio/backends.hpp>
+#include <vector>
+
+#include "cli/exit.hpp"
+#include "cli/selector.hpp"
+
+namespace pcienic::cli {
+
+void add_backend_option(CLI::App& app, std::string& backend) {
+    std::vector<std::string> backends{"auto"};
+    for (const uiovfio::BackendTraits& traits : uiovfio::backends()) backends.emplace_back(traits.name);
+    app.add_option("--backend", backend,
+                   fmt::format("{}: how to reach the device; sim is a pcienic inside this process",
+                               fmt::join(backends, ", ")))
+        ->type_name("NAME")
+        ->check(CLI::IsMember(backends));
+}
+
+void check_backend(const std::string& backend, const DeviceSelector& selector) {
+    if (backend == "sim" && selector.given())
+        throw Failure{Exit::usage, "--backend sim: its device is in this process, and none that -s or -d choose: leave "
+                                   "out one or the other"};
+}
+
+}  // namespace pcienic::cli
