@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "binding.hpp"
+#include "cli/backend.hpp"
+#include "cli/number.hpp"
 #include "operation.hpp"
 
 namespace pcienic::ctl {
@@ -159,8 +161,7 @@ class Report {
             const bool is_free = range["use"] == "free";
             std::string bar;
             for (std::uint64_t left = last - first; left != 0; left >>= 2) bar += is_free ? "█" : "░";
-            const std::string size =
-                last - first == ~std::uint64_t{0} ? "16 EiB" : uiovfio::size_text(last - first + 1);
+            const std::string size = last - first == ~std::uint64_t{0} ? "16 EiB" : cli::size_text(last - first + 1);
             text += fmt::format("\n  {:#018x} – {:#018x}  {:>9}  {:16} {}", first, last, size,
                                 range["use"].get<std::string>(),
                                 cli::paint(bar, is_free ? Style::green : Style::yellow, colour_));
@@ -179,6 +180,7 @@ class Doctor : public Operation {
     }
 
     void prepare(Session& session) override {
+        if (!text_.empty()) cli::check_backend(session.options().backend, cli::DeviceSelector::named(text_));
         if (!text_.empty() && session.options().selector.given())
             throw cli::Failure{Exit::usage, fmt::format("{}: -s and -d choose a device already: leave out one", text_)};
         if (!text_.empty())

@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <pcienic/driver.hpp>
 #include <set>
@@ -19,6 +20,7 @@ using uiovfio::InterruptMode;
 
 // Long enough for what is on its way to arrive, also where a busy host holds back the processor that it goes to.
 constexpr int kQuietMs = 250;
+constexpr auto kSlice = std::chrono::milliseconds(100);
 
 class Tester {
   public:
@@ -40,29 +42,41 @@ class Tester {
 
     SourceReport run() {
         take(0);
-        one_at_a_time();
-        if (masks()) for_each(&Tester::masked);
-        if (plan_.parallel) parallel();
-        if (plan_.storm) storm();
+        try {
+            one_at_a_time();
+            if (masks()) for_each(&Tester::masked);
+            if (plan_.parallel) parallel();
+            if (plan_.storm) storm();
+        } catch (const Stopped&) {
+            report_.complete = false;
+        }
         return std::move(report_);
     }
 
   private:
     // --- how far it is ---
 
+    struct Stopped {};  // thrown where Plan::go_on says so, out of whatever check it is
+
     bool masks() const { return plan_.masked && via_ == Via::device; }
 
-    // Firings that go_on() counts; those that masking and the end of a storm add are few.
+    // The firings that step() counts; those that masking and the end of a storm add are few.
     std::uint64_t total() const {
+        constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+        const std::uint64_t vectors = report_.vectors.size();
         const std::uint64_t checks = 1 + std::uint64_t{plan_.parallel} + std::uint64_t{plan_.storm};
-        return report_.vectors.size() * (checks * plan_.count + (masks() ? 1 : 0));
+        if (plan_.count >= kMost / checks / std::max<std::uint64_t>(vectors, 1)) return kMost;
+        return vectors * (checks * plan_.count + (masks() ? 1 : 0));
     }
 
-    // Before each firing: whether it shall be.
-    bool go_on() {
-        if (report_.complete && plan_.go_on) report_.complete = plan_.go_on(done_, total());
-        if (report_.complete) ++done_;
-        return report_.complete;
+    void ask() const {
+        if (plan_.go_on && !plan_.go_on(done_, total())) throw Stopped{};
+    }
+
+    // Before each firing.
+    void step() {
+        ask();
+        ++done_;
     }
 
     // --- a firing and what becomes of it ---
@@ -76,13 +90,18 @@ class Tester {
             interrupts_.trigger(event_of(vector));
     }
 
-    // 0 where the time was up.
+    // 0 where the time was up. In slices, so that who presses Ctrl-C does not wait for an interrupt that is lost.
     std::uint64_t wait(unsigned vector) {
-        try {
-            return interrupts_.wait(event_of(vector), plan_.timeout);
-        } catch (const uiovfio::Error& error) {
-            if (error.errc() == uiovfio::Errc::timed_out) return 0;
-            throw;
+        for (std::chrono::nanoseconds left = plan_.timeout;;) {
+            const auto slice = std::min<std::chrono::nanoseconds>(left, kSlice);
+            try {
+                return interrupts_.wait(event_of(vector), slice);
+            } catch (const uiovfio::Error& error) {
+                if (error.errc() != uiovfio::Errc::timed_out) throw;
+            }
+            left -= slice;
+            if (left == std::chrono::nanoseconds::zero()) return 0;
+            ask();
         }
     }
 
@@ -136,9 +155,11 @@ class Tester {
     void one_at_a_time() {
         std::set<unsigned> deaf;  // not waited for again: each wait would take the whole timeout
         std::set<std::pair<unsigned, unsigned>> crossed;
-        for (std::uint64_t round = 0; round < plan_.count && report_.complete; ++round)
-            for (VectorReport& report : report_.vectors)
-                if (go_on() && !deaf.contains(report.vector) && !fire_once(report, crossed)) deaf.insert(report.vector);
+        for (std::uint64_t round = 0; round < plan_.count; ++round)
+            for (VectorReport& report : report_.vectors) {
+                step();
+                if (!deaf.contains(report.vector) && !fire_once(report, crossed)) deaf.insert(report.vector);
+            }
         for (VectorReport& report : report_.vectors)
             if (report.duplicates > 0) problem(report.vector, "{} interrupts too many", report.duplicates);
     }
@@ -174,7 +195,7 @@ class Tester {
 
     // Fired twice while held back: nothing may come, the cause must stand, and letting go brings exactly one.
     void masked(VectorReport& report) {
-        if (!go_on()) return;
+        step();
         const unsigned vector = report.vector;
         Verdict verdict{.passed = true, .fired = 2, .received = 0};
         const auto fail = [&](std::string_view what) {
@@ -199,15 +220,10 @@ class Tester {
 
     // All vectors at once, each of them once before it is looked at.
     void parallel() {
-        if (!report_.complete) return;
-        for (VectorReport& report : report_.vectors) report.parallel.emplace();
-        for (std::uint64_t round = 0; round < plan_.count && report_.complete; ++round) {
+        for (std::uint64_t round = 0; round < plan_.count; ++round) {
             for (VectorReport& report : report_.vectors) {
-                // A round that was begun is ended: a vector that is not fired is not waited for.
-                go_on();
-                if (!report.parallel->passed) continue;
-                fire(report.vector);
-                ++report.parallel->fired;
+                step();
+                if (!failed_in_parallel(report)) fire(report.vector);
             }
             if (holds_line())
                 collect_shared_line();
@@ -216,15 +232,25 @@ class Tester {
         }
     }
 
+    static bool failed_in_parallel(const VectorReport& report) { return report.parallel && !report.parallel->passed; }
+
+    // A firing counts once what became of it is known.
+    static Verdict& fired_in_parallel(VectorReport& report) {
+        if (!report.parallel) report.parallel.emplace();
+        ++report.parallel->fired;
+        return *report.parallel;
+    }
+
     void collect_one(VectorReport& report) {
-        if (!report.parallel->passed) return;
+        if (failed_in_parallel(report)) return;
         // By the loopback, what was signalled on the shared eventfd adds up there and is taken by the first to look.
         const bool shared = intx_ && &report != &report_.vectors.front();
         const std::uint64_t expected = intx_ ? report_.vectors.size() : 1;
         const std::uint64_t received = shared ? expected : wait(report.vector);
-        report.parallel->received += received > 0 && received == expected ? 1 : received;
+        Verdict& verdict = fired_in_parallel(report);
+        verdict.received += received > 0 && received == expected ? 1 : received;
         if (received == expected) return;
-        report.parallel->passed = false;
+        verdict.passed = false;
         problem(report.vector, "in parallel: {} interrupts instead of one; {}", received,
                 received == 0 ? trace(report.vector) : "something fired it again");
     }
@@ -232,11 +258,12 @@ class Tester {
     void collect_shared_line() {
         if (wait(0) == 0) report_.problems.push_back("in parallel: the line did not interrupt");
         for (VectorReport& report : report_.vectors) {
-            if (!report.parallel->passed) continue;
+            if (failed_in_parallel(report)) continue;
+            Verdict& verdict = fired_in_parallel(report);
             if (driver_->cause(report.vector)) {
-                ++report.parallel->received;
+                ++verdict.received;
             } else {
-                report.parallel->passed = false;
+                verdict.passed = false;
                 problem(report.vector, "in parallel: fired, but the device holds no cause");
             }
         }
@@ -246,11 +273,21 @@ class Tester {
     // Fired without waiting. An interrupt controller merges what is still pending, so fewer may come than were fired,
     // but never more, and the last firing is never lost.
     void storm() {
-        if (!report_.complete) return;
         for (VectorReport& report : report_.vectors) report.storm.emplace();
-        for (std::uint64_t round = 0; round < plan_.count && report_.complete; ++round)
+        try {
+            blow();
+        } catch (const Stopped&) {
+            // What is still on its way nobody has counted: only a fault that was seen is a verdict.
+            for (VectorReport& report : report_.vectors)
+                if (report.storm->passed) report.storm.reset();
+            throw;
+        }
+    }
+
+    void blow() {
+        for (std::uint64_t round = 0; round < plan_.count; ++round)
             for (VectorReport& report : report_.vectors) {
-                if (!go_on()) break;
+                step();
                 fire(report.vector);
                 ++report.storm->fired;
                 report.storm->received += interrupts_.try_take(event_of(report.vector));
@@ -267,7 +304,7 @@ class Tester {
         }
         if (received > fired)
             report_.problems.push_back(fmt::format("storm: {} firings brought {} interrupts", fired, received));
-        if (report_.complete) for_each(&Tester::after_the_storm);
+        for_each(&Tester::after_the_storm);
     }
 
     // Until nothing comes any more: what is still on its way would be taken for the last firing. A line that is stuck
@@ -275,6 +312,7 @@ class Tester {
     void settle() {
         constexpr int kRounds = 20;
         for (int round = 0; round < kRounds; ++round) {
+            ask();
             rearm_all();  // first, so that the line can say whether there is more
             const auto late = take(kQuietMs);
             if (late.empty()) return;

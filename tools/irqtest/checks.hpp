@@ -34,7 +34,8 @@ struct Plan {
     bool parallel = false;
     bool storm = false;
     std::chrono::nanoseconds timeout = std::chrono::seconds(1);
-    // Called between firings, with how many of them all are done; where it says false, the rest is left out.
+    // Called before each firing, and now and then while one is waited for, with how many of them all are done; where it
+    // says false, the rest is left out.
     std::function<bool(std::uint64_t done, std::uint64_t total)> go_on{};
 };
 

@@ -98,7 +98,7 @@ Json to_json(const Latencies& latencies) {
 
 Json to_json(const VectorReport& v) {
     Json json{{"vector", v.vector},
-              {"passed", v.passed()},
+              {"passed", v.fired == 0 ? Json{} : Json(v.passed())},
               {"fired", v.fired},
               {"received", v.received},
               {"duplicates", v.duplicates},
@@ -127,12 +127,14 @@ std::string to_table(const std::vector<SourceReport>& sources, bool histogram, b
         for (const std::string& problem : source.problems)
             fmt::format_to(to, "{} via {}, {}\n", paint("problem:", Style::red, colour), name(source.via), problem);
     }
-    if (std::ranges::all_of(sources, &SourceReport::passed))
-        fmt::format_to(to, "\n{}\n", paint("PASS", Style::green, colour));
-    else if (std::ranges::all_of(sources, [](const SourceReport& source) { return source.problems.empty(); }))
-        fmt::format_to(to, "\n{}: no problem until then\n", paint("INTERRUPTED", Style::yellow, colour));
+    const bool held = std::ranges::all_of(sources, [](const auto& source) { return source.problems.empty(); });
+    const bool complete = std::ranges::all_of(sources, &SourceReport::complete);
+    if (held)
+        fmt::format_to(to, "\n{}\n",
+                       complete ? paint("PASS", Style::green, colour)
+                                : paint("INTERRUPTED", Style::yellow, colour) + ": no problem until then");
     else
-        fmt::format_to(to, "\n{}\n", paint("FAIL", Style::red, colour));
+        fmt::format_to(to, "\n{}{}\n", paint("FAIL", Style::red, colour), complete ? "" : ", and interrupted");
     return out;
 }
 
@@ -162,12 +164,13 @@ std::string to_tap(const std::vector<SourceReport>& sources) {
     const auto to = std::back_inserter(out);
     for (const SourceReport& source : sources) {
         for (const VectorReport& v : source.vectors)
-            fmt::format_to(to, "{} {} - {}: vector {}, fired {}, received {}, duplicates {}, cross-talk {}\n",
-                           v.passed() ? "ok" : "not ok", ++number, name(source.via), v.vector, v.fired, v.received,
-                           v.duplicates, v.cross_talk);
+            if (v.fired != 0)
+                fmt::format_to(to, "{} {} - {}: vector {}, fired {}, received {}, duplicates {}, cross-talk {}\n",
+                               v.passed() ? "ok" : "not ok", ++number, name(source.via), v.vector, v.fired, v.received,
+                               v.duplicates, v.cross_talk);
         for (const std::string& problem : source.problems) fmt::format_to(to, "# {}: {}\n", name(source.via), problem);
-        if (!source.complete) out += "Bail out! interrupted\n";
     }
+    if (!std::ranges::all_of(sources, &SourceReport::complete)) out += "Bail out! interrupted\n";
     return out;
 }
 

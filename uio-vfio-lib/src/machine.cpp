@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <filesystem>
 #include <iterator>
@@ -26,6 +25,9 @@ using detail::read_text;
 using detail::to_number;
 using State = CheckState;
 using Backends = std::vector<std::string_view>;
+
+/// The pages of an IOMMU that has larger ones than its smallest: 2 MiB, on x86 and on arm64 with pages of 4 KiB.
+constexpr std::uint64_t kLargePage = std::uint64_t{2} << 20;
 
 /// `what` is told where nothing is lacking.
 MachineCheck needed(std::string subject, std::optional<Lack> lack, std::string what, Backends backends) {
@@ -63,29 +65,24 @@ MachineCheck iommu(const SysfsRoot& root) {
                   {"vfio", "iommufd"});
 }
 
-/// x86 alone has it as a thing of its own. The chip's name says it: "IR-PCI-MSI".
+/// x86 alone has it as a thing of its own. The chip's name says it: "IR-PCI-MSI", "IR-IO-APIC".
 MachineCheck interrupt_remapping(const SysfsRoot& root) {
-    const bool is_on = read_text(root.proc / "interrupts").value_or("").find(" IR-") != std::string::npos;
-    if (is_on) return {.subject = "interrupt remapping", .state = State::ok, .what = "on"};
+    const std::string chips = read_text(root.proc / "interrupts").value_or("");
+    if (chips.find(" IR-") != std::string::npos)
+        return {.subject = "interrupt remapping", .state = State::ok, .what = "on"};
+    if (chips.find("IO-APIC") == std::string::npos) return {.subject = "interrupt remapping", .what = "not told"};
     return {.subject = "interrupt remapping",
             .state = State::note,
-            .what = "off: on x86, VFIO then refuses devices, and there is one MSI vector for each",
+            .what = "off: VFIO then refuses devices, and there is one MSI vector for each",
             .remedy = "turn it on with the IOMMU (QEMU: intremap=on and -machine kernel-irqchip=split)"};
 }
 
 MachineCheck driver(const SysfsRoot& root, const std::string& name, Backends backends) {
     const fs::path folder = root.sys / "bus/pci/drivers" / name;
-    std::error_code none;
     std::optional<Lack> lack;
-    if (!fs::exists(folder, none))
+    if (!detail::is_there(folder))
         lack = Lack{folder.string() + " does not exist", fmt::format("load it with `modprobe {}`", name)};
     return needed(name, std::move(lack), folder.string(), std::move(backends));
-}
-
-MachineCheck device_nodes(const SysfsRoot& root) {
-    const bool has = read_text(root.proc / "devices").value_or("").find(" vfio-dev") != std::string::npos;
-    return needed("VFIO device nodes", has ? std::nullopt : std::optional{detail::no_vfio_device_nodes()},
-                  (root.dev / "vfio/devices").string(), {"iommufd"});
 }
 
 bool may_lock_without_limit(const SysfsRoot& root) {
@@ -104,7 +101,7 @@ MachineCheck memory_lock(const SysfsRoot& root) {
         check.state = State::note;
         check.what = "the limit is not told";
     } else if (limits->soft) {
-        const std::string limit = size_text(*limits->soft);
+        const std::string limit = detail::bytes_text(*limits->soft);
         const bool is_free = may_lock_without_limit(root);
         check.what = is_free ? fmt::format("no limit for this process, which has CAP_IPC_LOCK; {} without", limit)
                              : fmt::format("{} may be mapped for DMA without CAP_IPC_LOCK", limit);
@@ -116,8 +113,8 @@ MachineCheck memory_lock(const SysfsRoot& root) {
     return check;
 }
 
-/// In order of size. Where no page is free, it is the smallest that there is advice for: those may be had without
-/// booting anew.
+/// In order of size. Where no page is free, there is advice for the smallest that an IOMMU has entries of: those may be
+/// had without booting anew.
 std::vector<MachineCheck> hugepages(const SysfsRoot& root) {
     struct Pool {
         std::uint64_t size;  ///< of a page, in bytes
@@ -138,17 +135,19 @@ std::vector<MachineCheck> hugepages(const SysfsRoot& root) {
     }
     std::ranges::sort(pools, {}, &Pool::size);
     const bool has_any = std::ranges::any_of(pools, [](const Pool& pool) { return pool.free != 0; });
+    const auto advised = std::ranges::find_if(pools, [](const Pool& pool) { return pool.size >= kLargePage; });
     std::vector<MachineCheck> found;
     found.reserve(pools.size());
-    for (const Pool& pool : pools)
-        found.push_back({.subject = "pages of " + size_text(pool.size),
-                         .state = pool.free != 0 ? State::ok : State::note,
-                         .what = fmt::format("{} free of {}", pool.free, pool.all),
-                         .remedy = has_any || !found.empty()
-                                       ? ""
-                                       : fmt::format("set some aside for large buffers, of which the IOMMU then has "
-                                                     "fewer entries: `echo N > {}`",
-                                                     pool.number.string())});
+    for (auto pool = pools.begin(); pool != pools.end(); ++pool)
+        found.push_back(
+            {.subject = "pages of " + detail::bytes_text(pool->size),
+             .state = pool->free != 0 ? State::ok : State::note,
+             .what = fmt::format("{} free of {}", pool->free, pool->all),
+             .remedy = has_any || pool != advised
+                           ? ""
+                           : fmt::format("large buffers take fewer of the IOMMU's entries in them: set more "
+                                         "aside than these {} with `echo N > {}`",
+                                         pool->all, pool->number.string())});
     return found;
 }
 
@@ -175,7 +174,8 @@ std::vector<MachineCheck> examine_machine(const SysfsRoot& root) {
         // The node alone proves nothing: opening it loads VFIO, but not the driver that a device is bound to.
         driver(root, "vfio-pci", {"vfio", "iommufd", "vfio-noiommu"}),
         needed("IOMMUFD", detail::lacks_iommufd(root), (root.dev / "iommu").string(), {"iommufd"}),
-        device_nodes(root),
+        needed("VFIO device nodes", detail::lacks_vfio_device_nodes(root), (root.dev / "vfio/devices").string(),
+               {"iommufd"}),
         needed("no-IOMMU mode", detail::lacks_noiommu_mode(root), "on: nothing guards memory", {"vfio-noiommu"}),
         driver(root, "uio_pci_generic", {"uio"}),
         needed("lockdown", detail::lacks_device_files(root), "none", {"sysfs", "uio"}),
@@ -195,8 +195,7 @@ std::optional<unsigned> iommu_width(const SysfsRoot& root) {
 
 std::optional<unsigned> iommu_width(const Bdf& bdf, const SysfsRoot& root) {
     const fs::path own = detail::device_directory(root, bdf) / "iommu";
-    std::error_code none;
-    return fs::exists(own, none) ? width_of(own) : iommu_width(root);
+    return detail::is_there(own) ? width_of(own) : iommu_width(root);
 }
 
 std::vector<IovaSpan> iova_spans(unsigned width, const std::vector<ReservedRegion>& reserved) {
@@ -214,14 +213,6 @@ std::vector<IovaSpan> iova_spans(unsigned width, const std::vector<ReservedRegio
     }
     found.push_back({{Iova{next}, Iova{last}}, "free"});
     return found;
-}
-
-std::string size_text(std::uint64_t bytes) {
-    constexpr std::array kUnits{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    const std::size_t unit = bytes == 0 ? 0 : static_cast<std::size_t>(std::bit_width(bytes) - 1) / 10;
-    if (const std::uint64_t one = std::uint64_t{1} << 10 * unit; bytes % one != 0)
-        return fmt::format("{:.1f} {}", static_cast<double>(bytes) / static_cast<double>(one), kUnits[unit]);
-    return fmt::format("{} {}", bytes >> 10 * unit, kUnits[unit]);
 }
 
 }  // namespace uiovfio

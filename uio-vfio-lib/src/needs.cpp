@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "kernel_text.hpp"
@@ -36,9 +35,11 @@ std::optional<Version> kernel_version(const SysfsRoot& root) {
     return Version{*major, *minor};
 }
 
-bool is_there(const fs::path& path) {
-    std::error_code none;
-    return fs::exists(path, none);
+/// What VFIO has can be seen only while it is loaded. Its node is no proof: systemd makes it for the module to be
+/// loaded by whoever opens it.
+std::optional<Lack> unknown_before_vfio(const SysfsRoot& root) {
+    if (is_there(root.sys / "module/vfio")) return std::nullopt;
+    return Lack{"not known before the kernel's VFIO modules are loaded", "load them with `modprobe vfio-pci`"};
 }
 
 }  // namespace
@@ -62,11 +63,18 @@ std::optional<Lack> lacks_iommufd(const SysfsRoot& root) {
     if (is_there(node)) return std::nullopt;
     if (const auto version = kernel_version(root); version && *version < kFirstWithIommufd)
         return Lack{
-            fmt::format("{} does not exist: Linux {}.{} has no IOMMUFD for VFIO, which came with {}.{}", node.string(),
-                        version->first, version->second, kFirstWithIommufd.first, kFirstWithIommufd.second),
-            "use the backend vfio, or a later kernel with CONFIG_IOMMUFD"};
+            fmt::format("{} does not exist: VFIO has IOMMUFD from Linux {}.{} on, and this is {}.{}", node.string(),
+                        kFirstWithIommufd.first, kFirstWithIommufd.second, version->first, version->second),
+            "use the backend vfio, or a later kernel with CONFIG_IOMMUFD; `modprobe iommufd` helps only where "
+            "the distribution has ported it back"};
     return Lack{fmt::format("{} does not exist: the kernel has no IOMMUFD, or its module is not loaded", node.string()),
                 "load it with `modprobe iommufd`, which a kernel with CONFIG_IOMMUFD has, or use the backend vfio"};
+}
+
+std::optional<Lack> lacks_vfio_device_nodes(const SysfsRoot& root) {
+    if (read_text(root.proc / "devices").value_or("").find(" vfio-dev") != std::string::npos) return std::nullopt;
+    if (auto unknown = unknown_before_vfio(root)) return unknown;
+    return no_vfio_device_nodes();
 }
 
 Lack no_vfio_device_nodes() {
@@ -76,6 +84,7 @@ Lack no_vfio_device_nodes() {
 }
 
 std::optional<Lack> lacks_noiommu_mode(const SysfsRoot& root) {
+    if (auto unknown = unknown_before_vfio(root)) return unknown;
     const fs::path parameter = root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode";
     const auto setting = read_text(parameter);
     if (!setting)

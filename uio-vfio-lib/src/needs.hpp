@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// What the backends need of the machine, whatever the device. Each function looks at one such thing, and returns what
-/// is lacking and what to do, or nothing.
+/// What the backends need of the machine, whatever the device. Each function named lacks_ looks at one such thing, and
+/// returns what is lacking and what to do, or nothing.
 
 #include <optional>
 #include <string>
@@ -23,7 +23,9 @@ std::optional<Lack> lacks_iommu(const SysfsRoot& root);
 std::optional<Lack> lacks_vfio(const SysfsRoot& root);
 /// IOMMUFD, which VFIO can use from Linux 6.6 on.
 std::optional<Lack> lacks_iommufd(const SysfsRoot& root);
-/// Nodes of VFIO devices' own. A device that has one proves them, too.
+/// Nodes of VFIO devices' own.
+std::optional<Lack> lacks_vfio_device_nodes(const SysfsRoot& root);
+/// Of a VFIO that is loaded and has made none.
 Lack no_vfio_device_nodes();
 /// VFIO's mode for devices without an IOMMU.
 std::optional<Lack> lacks_noiommu_mode(const SysfsRoot& root);

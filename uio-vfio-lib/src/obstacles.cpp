@@ -40,14 +40,14 @@ std::string owner_text(const struct stat& status) {
 }
 
 /// What is lacking on the machine keeps the device from being reached.
-std::optional<Obstacle> obstacle(Errc errc, const std::string& object, std::optional<detail::Lack> lack) {
+std::optional<Obstacle> from_lack(Errc errc, const std::string& object, std::optional<detail::Lack> lack) {
     if (!lack) return std::nullopt;
     return Obstacle{errc, object, std::move(lack->what), std::move(lack->remedy)};
 }
 
 std::optional<Obstacle> no_iommu_group(const std::string& object, const PciFunction& function, const SysfsRoot& root) {
     if (function.iommu_group) return std::nullopt;
-    if (auto in_the_way = obstacle(Errc::no_iommu, object, detail::lacks_iommu(root))) return in_the_way;
+    if (auto obstacle = from_lack(Errc::no_iommu, object, detail::lacks_iommu(root))) return obstacle;
     return Obstacle{Errc::no_iommu, object, "the machine has an IOMMU, but this device is not behind it",
                     "plug the device where the IOMMU translates; see `dmesg | grep -e DMAR -e AMD-Vi`"};
 }
@@ -97,42 +97,40 @@ bool is_noiommu_group(const PciFunction& function, const SysfsRoot& root) {
 
 std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_vfio(root))) return in_the_way;
-    if (auto in_the_way = no_iommu_group(object, function, root)) return in_the_way;
+    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_vfio(root))) return obstacle;
+    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
     if (is_noiommu_group(function, root))
         return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU, and VFIO has it in no-IOMMU mode",
                         "turn the IOMMU on, or accept that nothing guards memory: open it with vfio-noiommu"};
-    if (auto in_the_way = not_bound(object, function)) return in_the_way;
-    if (auto in_the_way = group_not_viable(object, function, root)) return in_the_way;
+    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
     const fs::path node = root.dev / "vfio" / std::to_string(*function.iommu_group);
-    std::error_code none;
-    if (!fs::exists(node, none))
+    if (!detail::is_there(node))
         return Obstacle{Errc::no_vfio, object,
                         fmt::format("{} does not exist: this kernel's VFIO has no groups", node.string()),
                         "use the backend iommufd, or a kernel with CONFIG_VFIO_GROUP"};
-    if (auto in_the_way = no_permission(object, root.dev / "vfio/vfio")) return in_the_way;
+    if (auto obstacle = no_permission(object, root.dev / "vfio/vfio")) return obstacle;
     return no_permission(object, node);
 }
 
 std::optional<Obstacle> iommufd(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_iommufd(root))) return in_the_way;
-    if (auto in_the_way = no_iommu_group(object, function, root)) return in_the_way;
+    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_iommufd(root))) return obstacle;
+    if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
     if (is_noiommu_group(function, root))
         return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU", "turn the IOMMU on"};
-    if (auto in_the_way = not_bound(object, function)) return in_the_way;
-    if (auto in_the_way = group_not_viable(object, function, root)) return in_the_way;
+    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
     const fs::path node = detail::vfio_device_node(function.bdf, root);
-    std::error_code none;
-    if (node.empty() || !fs::exists(node, none)) return obstacle(Errc::no_vfio, object, detail::no_vfio_device_nodes());
-    if (auto in_the_way = no_permission(object, root.dev / "iommu")) return in_the_way;
+    if (node.empty() || !detail::is_there(node))
+        return from_lack(Errc::no_vfio, object, detail::no_vfio_device_nodes());
+    if (auto obstacle = no_permission(object, root.dev / "iommu")) return obstacle;
     return no_permission(object, node);
 }
 
 std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto in_the_way = obstacle(Errc::permission_denied, object, detail::lacks_device_files(root)))
-        return in_the_way;
+    if (auto obstacle = from_lack(Errc::permission_denied, object, detail::lacks_device_files(root))) return obstacle;
     const fs::path node = detail::uio_node(function.bdf, root);
     if (node.empty() || function.driver != "uio_pci_generic") {
         const std::string what =
@@ -142,14 +140,13 @@ std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) 
         return Obstacle{Errc::not_bound, object, what,
                         fmt::format("bind it with `pcienic-ctl -s {} bind uio_pci_generic`", object)};
     }
-    if (auto in_the_way = no_permission(object, node)) return in_the_way;
+    if (auto obstacle = no_permission(object, node)) return obstacle;
     return no_permission(object, detail::device_directory(root, function.bdf) / "config");
 }
 
 std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto in_the_way = obstacle(Errc::permission_denied, object, detail::lacks_device_files(root)))
-        return in_the_way;
+    if (auto obstacle = from_lack(Errc::permission_denied, object, detail::lacks_device_files(root))) return obstacle;
     if (!function.driver.empty())
         return Obstacle{Errc::not_bound, object,
                         fmt::format("the driver {} has the device; for sysfs no driver should", function.driver),
@@ -161,21 +158,20 @@ std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root
 
 std::optional<Obstacle> noiommu(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_vfio(root))) return in_the_way;
-    if (auto in_the_way = obstacle(Errc::no_vfio, object, detail::lacks_noiommu_mode(root))) return in_the_way;
+    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_vfio(root))) return obstacle;
+    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_noiommu_mode(root))) return obstacle;
     if (function.iommu_group && !is_noiommu_group(function, root))
         return Obstacle{Errc::unsupported, object, "the device is behind an IOMMU, so it has no no-IOMMU mode",
                         "open it with the backend vfio"};
-    if (auto in_the_way = not_bound(object, function)) return in_the_way;
+    if (auto obstacle = not_bound(object, function)) return obstacle;
     const fs::path node = root.dev / "vfio" / fmt::format("noiommu-{}", function.iommu_group.value_or(0));
-    std::error_code none;
-    if (!fs::exists(node, none))
+    if (!detail::is_there(node))
         return Obstacle{
             Errc::no_vfio, object, fmt::format("{} does not exist", node.string()),
             fmt::format("bind the device again, now that the mode is on: `pcienic-ctl -s {} bind vfio-pci`", object)};
-    auto in_the_way = no_permission(object, node);
-    if (in_the_way) in_the_way->remedy = detail::kNoIommuNeedsRoot;  // the node alone would not do
-    return in_the_way;
+    auto obstacle = no_permission(object, node);
+    if (obstacle) obstacle->remedy = detail::kNoIommuNeedsRoot;  // the node alone would not do
+    return obstacle;
 }
 
 using WhyNot = std::optional<Obstacle> (*)(const PciFunction&, const SysfsRoot&);
@@ -206,7 +202,7 @@ bool is_vfio_driver(std::string_view driver) noexcept {
 fs::path vfio_device_node(const Bdf& bdf, const SysfsRoot& root) {
     std::error_code none;
     for (const auto& entry : fs::directory_iterator{device_directory(root, bdf) / "vfio-dev", none})
-        if (fs::exists(entry.path() / "dev", none)) return root.dev / "vfio/devices" / entry.path().filename();
+        if (is_there(entry.path() / "dev")) return root.dev / "vfio/devices" / entry.path().filename();
     return {};
 }
 

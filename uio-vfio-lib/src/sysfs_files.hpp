@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "uiovfio/bdf.hpp"
@@ -22,6 +23,12 @@ inline constexpr std::size_t kTextLimit = std::size_t{16} << 20;
 
 /// The file's text without white space at its end; nothing when it cannot be read.
 std::optional<std::string> read_text(const std::filesystem::path& file, std::size_t limit = kTextLimit);
+
+/// False also where it cannot be told.
+inline bool is_there(const std::filesystem::path& path) noexcept {
+    std::error_code none;
+    return std::filesystem::exists(path, none);
+}
 
 /// The names of what is in a folder, in order; none where it cannot be read.
 std::vector<std::string> names_in(const std::filesystem::path& folder);

@@ -79,7 +79,7 @@ TEST_F(Allocations, NoneWhenACommandFailsOrTheRingIsFull) {
     EXPECT_EQ(during([&] {
                   held = held && dma.run(copy(memory.iova(), memory.iova(), 0), kPatience).code == Errc::zero_length;
                   // After a command the device looks for another, doorbell or not: until it has, the ring may not fill.
-                  while (regs::DmaStatus::State::read(driver.registers()) != regs::DmaStatus::StateValue::kIdle)
+                  while (regs::DmaStatus::State::read(driver.registers()) == regs::DmaStatus::StateValue::kBusy)
                       std::this_thread::yield();
                   std::error_code ec;
                   dma.post(nop(), ec);

@@ -195,6 +195,7 @@ TEST_F(CtlDoctor, WarnsOfALittleMemoryLock) {
 TEST_F(CtlDoctor, RefusesADeviceNamedTwiceOrNotThere) {
     add_pcienic();
     EXPECT_REFUSED(run({"-s", "04.0", "doctor", kBdf}), 2, HasSubstr("leave out one"));
+    EXPECT_REFUSED(run({"--backend", "sim", "doctor", kBdf}), 2, HasSubstr("name one or the other"));
     EXPECT_REFUSED(run({"doctor", "0000:ff:1f.7"}), 3, HasSubstr("0000:ff:1f.7"));
 }
 

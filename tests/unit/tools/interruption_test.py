@@ -11,22 +11,27 @@ import sys
 import unittest
 
 TOOL = os.environ.get("PCIENIC_IRQTEST", "pcienic-irqtest")
+PATIENCE = 120  # seconds: a watchdog
 
 
 class Interruption(unittest.TestCase):
     def run_until_progress(self, *arguments: str) -> tuple[int, str]:
         """Exit code and output, when the tool is interrupted as soon as a terminal has seen its progress."""
         terminal, other_end = pty.openpty()
-        with subprocess.Popen([TOOL, "--backend", "sim", "--count", "4000000000", *arguments], text=True,
-                              stdout=subprocess.PIPE, stderr=other_end) as tool:
-            os.close(other_end)
+        self.addCleanup(os.close, terminal)
+        tool = subprocess.Popen([TOOL, "--backend", "sim", "--count", "4000000000", *arguments], text=True,
+                                stdout=subprocess.PIPE, stderr=other_end)
+        os.close(other_end)
+        try:
             seen = b""
             while b"%" not in seen:
                 seen += os.read(terminal, 4096)
-            self.assertRegex(seen.decode(), r"pcienic-irqtest: \d+ of \d+, \d+ %")
+            self.assertRegex(seen.decode(), r"pcienic-irqtest: \d+ of \d+ firings via device, \d+ %")
             tool.send_signal(signal.SIGINT)
-            out, _ = tool.communicate()
-        os.close(terminal)
+            out, _ = tool.communicate(timeout=PATIENCE)
+        finally:
+            tool.kill()
+            tool.wait()
         return tool.returncode, out
 
     def test_json_tells_what_was_done(self) -> None:
@@ -34,9 +39,14 @@ class Interruption(unittest.TestCase):
         self.assertEqual(code, 130)
         told = json.loads(out)
         self.assertFalse(told["passed"])
-        self.assertEqual([source["complete"] for source in told["data"]], [False, False])
+        self.assertEqual([(source["via"], source["complete"]) for source in told["data"]], [("device", False)])
         self.assertGreater(told["data"][0]["vectors"][0]["fired"], 0)
         self.assertEqual(told["data"][0]["problems"], [])
+
+    def test_tap_ends_where_it_was(self) -> None:
+        code, out = self.run_until_progress("-o", "tap")
+        self.assertEqual(code, 130)
+        self.assertTrue(out.endswith("\nBail out! interrupted\n"), out)
 
     def test_table_says_so(self) -> None:
         code, out = self.run_until_progress()

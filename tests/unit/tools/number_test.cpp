@@ -71,6 +71,14 @@ TEST(Duration, RefusesWhatIsNone) {
     }
 }
 
+TEST(SizeText, HasTheLargestUnit) {
+    EXPECT_EQ(size_text(0), "0 bytes");
+    EXPECT_EQ(size_text(1023), "1023 bytes");
+    EXPECT_EQ(size_text(std::uint64_t{1} << 20), "1 MiB");
+    EXPECT_EQ(size_text((std::uint64_t{4} << 30) - (std::uint64_t{18} << 20)), "4.0 GiB");
+    EXPECT_EQ(size_text(~std::uint64_t{0}), "16.0 EiB");
+}
+
 TEST(Ranges, ReadsListsAndRanges) {
     EXPECT_THAT(parse_ranges("3", 9), ElementsAre(3));
     EXPECT_THAT(parse_ranges("0-2,9", 9), ElementsAre(0, 1, 2, 9));

@@ -9,10 +9,10 @@
 namespace uiovfio {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::StartsWith;
 
 class Machine : public testing::Test {
   protected:
@@ -72,7 +72,7 @@ TEST_F(Machine, IommufdIsAdvisedByTheKernelsVersion) {
     }
     for (const char* release : {"6.1.0-28-amd64", "6.5", "5.19.0"}) {
         set_kernel(release);
-        EXPECT_THAT(about("IOMMUFD").remedy, AllOf(Not(HasSubstr("modprobe")), HasSubstr("CONFIG_IOMMUFD"))) << release;
+        EXPECT_THAT(about("IOMMUFD").remedy, StartsWith("use the backend vfio")) << release;
         EXPECT_THAT(about("IOMMUFD").what, HasSubstr("6.6")) << release;
     }
     test::FakeTree::put(tree.root.dev / "iommu", "");
@@ -81,23 +81,52 @@ TEST_F(Machine, IommufdIsAdvisedByTheKernelsVersion) {
 
 // Of what keeps a device from being opened, the machine's part is told in the same words.
 TEST_F(Machine, SaysWhatWhyNotSays) {
+    const auto bdf = Bdf::parse("0000:01:00.0");
+    const auto expect_same = [&](const char* backend, const char* subject) {
+        const auto obstacle = why_not(bdf, backend, tree.root);
+        ASSERT_TRUE(obstacle) << subject;
+        EXPECT_EQ(obstacle->what_was_wrong, about(subject).what);
+        EXPECT_EQ(obstacle->remedy, about(subject).remedy);
+    };
     tree.add_function("0000:01:00.0");
+    expect_same("vfio", "VFIO");
     tree.add_vfio_nodes(7);
+    expect_same("vfio", "IOMMU");
     for (const char* release : {"6.1.0", "6.12.0"}) {
         set_kernel(release);
-        const auto obstacle = why_not(Bdf::parse("0000:01:00.0"), "iommufd", tree.root);
-        ASSERT_TRUE(obstacle);
-        EXPECT_EQ(obstacle->what_was_wrong, about("IOMMUFD").what);
-        EXPECT_EQ(obstacle->remedy, about("IOMMUFD").remedy);
+        expect_same("iommufd", "IOMMUFD");
     }
-    const auto obstacle = why_not(Bdf::parse("0000:01:00.0"), "vfio-noiommu", tree.root);
-    ASSERT_TRUE(obstacle);
-    EXPECT_EQ(obstacle->what_was_wrong, about("no-IOMMU mode").what);
+    expect_same("vfio-noiommu", "no-IOMMU mode");
+    test::FakeTree::put(tree.root.sys / "kernel/security/lockdown", "none [integrity] confidentiality\n");
+    expect_same("sysfs", "lockdown");
+    expect_same("uio", "lockdown");
+}
+
+// VFIO's node is there before its module is, and until then the kernel tells nothing of what VFIO has.
+TEST_F(Machine, BlamesNoKernelForWhatIsNotLoaded) {
+    tree.add_vfio_nodes(7);
+    for (const char* subject : {"VFIO device nodes", "no-IOMMU mode"})
+        EXPECT_THAT(about(subject).remedy, HasSubstr("modprobe vfio-pci")) << subject;
+    std::filesystem::create_directories(tree.root.sys / "module/vfio");
+    EXPECT_THAT(about("VFIO device nodes").remedy, HasSubstr("CONFIG_VFIO_DEVICE_CDEV"));
+    EXPECT_THAT(about("no-IOMMU mode").remedy, HasSubstr("CONFIG_VFIO_NOIOMMU"));
+}
+
+TEST_F(Machine, TellsOfInterruptRemappingWhereThereIsSuchAThing) {
+    const auto told = [&](const char* chips) {
+        test::FakeTree::put(tree.root.proc / "interrupts", chips);
+        return about("interrupt remapping");
+    };
+    EXPECT_EQ(told("  9:  0  0  IR-IO-APIC  9-fasteoi acpi\n 24:  0  0  IR-PCI-MSI 1-edge x\n").state, CheckState::ok);
+    EXPECT_THAT(told("  9:  0  0  IO-APIC  9-fasteoi acpi\n").remedy, HasSubstr("intremap=on"));
+    EXPECT_THAT(told(" 11:  0  0  GICv3  27 Level  arch_timer\n").remedy, IsEmpty());
 }
 
 TEST_F(Machine, AdvisesTheSmallestHugepagesAndOnlyWhereThereAreNone) {
     set_pages("1048576kB", 0);
     set_pages("2048kB", 0);
+    set_pages("64kB", 0);
+    EXPECT_THAT(about("pages of 64 KiB").remedy, IsEmpty()) << "an IOMMU has no entries of them";
     EXPECT_EQ(about("pages of 2 MiB").state, CheckState::note);
     EXPECT_THAT(about("pages of 2 MiB").remedy, HasSubstr("hugepages-2048kB/nr_hugepages"));
     EXPECT_THAT(about("pages of 1 GiB").remedy, IsEmpty());
@@ -120,14 +149,6 @@ TEST(IovaSpans, FillTheGapsAndCutWhatIsBeyond) {
                                      {{Iova{0x100}, Iova{0x2ff}}, "msi"},
                                      {{Iova{0x300}, Iova{0xfff}}, "free"}}));
     EXPECT_EQ(iova_spans(64, {}).back().range.last, Iova{~std::uint64_t{0}});
-}
-
-TEST(SizeText, HasTheLargestUnit) {
-    EXPECT_EQ(size_text(0), "0 bytes");
-    EXPECT_EQ(size_text(1023), "1023 bytes");
-    EXPECT_EQ(size_text(std::uint64_t{1} << 20), "1 MiB");
-    EXPECT_EQ(size_text((std::uint64_t{4} << 30) - (std::uint64_t{18} << 20)), "4.0 GiB");
-    EXPECT_EQ(size_text(~std::uint64_t{0}), "16.0 EiB");
 }
 
 }  // namespace

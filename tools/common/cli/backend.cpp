@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <uiovfio/backends.hpp>
 #include <vector>
 
 #include "cli/exit.hpp"
@@ -13,20 +12,22 @@
 
 namespace pcienic::cli {
 
-void add_backend_option(CLI::App& app, std::string& backend) {
+void add_backend_option(CLI::App& app, std::string& backend, Usable usable) {
     std::vector<std::string> backends{"auto"};
-    for (const uiovfio::BackendTraits& traits : uiovfio::backends()) backends.emplace_back(traits.name);
-    app.add_option("--backend", backend,
-                   fmt::format("{}: how to reach the device; sim is a pcienic inside this process",
-                               fmt::join(backends, ", ")))
+    for (const uiovfio::BackendTraits& traits : uiovfio::backends())
+        if (usable(traits)) backends.emplace_back(traits.name);
+    app.add_option(
+           "--backend", backend,
+           fmt::format("{}: how to reach the device; sim is a pcienic inside this process", fmt::join(backends, ", ")))
         ->type_name("NAME")
         ->check(CLI::IsMember(backends));
 }
 
 void check_backend(const std::string& backend, const DeviceSelector& selector) {
     if (backend == "sim" && selector.given())
-        throw Failure{Exit::usage, "--backend sim: its device is in this process, and none that -s or -d choose: leave "
-                                   "out one or the other"};
+        throw Failure{Exit::usage,
+                      "--backend sim: its device is in this process, and none of the machine's: name one or "
+                      "the other"};
 }
 
 }  // namespace pcienic::cli

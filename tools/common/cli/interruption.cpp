@@ -4,14 +4,14 @@
 namespace pcienic::cli {
 
 Interruption::Interruption() noexcept {
-    came_ = 0;
+    came_ = false;
     struct sigaction note{};
     note.sa_handler = [](int) {
-        came_ = 1;
+        came_ = true;
         sigaction(SIGINT, &previous_, nullptr);
     };
     sigaction(SIGINT, nullptr, &previous_);  // before the handler can run
-    sigaction(SIGINT, &note, nullptr);
+    if (previous_.sa_handler != SIG_IGN) sigaction(SIGINT, &note, nullptr);
 }
 
 Interruption::~Interruption() { sigaction(SIGINT, &previous_, nullptr); }

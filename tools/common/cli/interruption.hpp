@@ -4,12 +4,15 @@
 /// \file
 /// Ctrl-C while something takes its time.
 
-#include <csignal>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): <csignal> does not promise sigaction()
+
+#include <atomic>
 
 namespace pcienic::cli {
 
 /// While it lives, the first SIGINT is noted rather than ends the process, so that the device is closed, what was found
-/// is shown and the exit code is ours. A second one does what it did before: whoever hangs can be ended. One at a time.
+/// is shown and the exit code is ours. A second one does what it did before: whoever hangs can be ended. A process that
+/// was told to ignore it, as a shell tells what it runs in the background, goes on to. One at a time.
 class Interruption {
   public:
     Interruption() noexcept;
@@ -18,10 +21,11 @@ class Interruption {
     Interruption& operator=(const Interruption&) = delete;
 
     /// Whether it came, since the last one of these was made.
-    [[nodiscard]] static bool came() noexcept { return came_ != 0; }
+    [[nodiscard]] static bool came() noexcept { return came_; }
 
   private:
-    static inline volatile std::sig_atomic_t came_ = 0;
+    static inline std::atomic<bool> came_{false};  // whichever thread the kernel runs the handler on
+    static_assert(std::atomic<bool>::is_always_lock_free);
     static inline struct sigaction previous_{};
 };
 

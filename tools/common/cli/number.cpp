@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <bit>
 #include <limits>
 #include <optional>
 #include <string>
@@ -103,6 +104,14 @@ std::vector<unsigned> parse_ranges(std::string_view text, unsigned limit) {
         for (std::uint64_t i = first; i <= last; ++i) result.push_back(static_cast<unsigned>(i));
     }
     return result;
+}
+
+std::string size_text(std::uint64_t bytes) {
+    constexpr std::array kUnits{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    const std::size_t unit = bytes == 0 ? 0 : static_cast<std::size_t>(std::bit_width(bytes) - 1) / 10;
+    if (const std::uint64_t one = std::uint64_t{1} << 10 * unit; bytes % one != 0)
+        return fmt::format("{:.1f} {}", static_cast<double>(bytes) / static_cast<double>(one), kUnits[unit]);
+    return fmt::format("{} {}", bytes >> 10 * unit, kUnits[unit]);
 }
 
 }  // namespace pcienic::cli

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,6 +15,9 @@ namespace pcienic::cli {
 /// C's rules with 0x and 0b, `_` between digits, and k, M, G (times 1024, "KiB" and the like as well). A leading 0 is
 /// decimal, not octal. Throws Failure(usage) for anything else and for what does not fit into 64 bits.
 std::uint64_t parse_number(std::string_view text);
+
+/// "64 KiB", "4.0 GiB": in the largest unit that it has one of.
+std::string size_text(std::uint64_t bytes);
 
 /// "500ms", "2s", "10us", "100ns", "1m". Throws Failure(usage).
 std::chrono::nanoseconds parse_duration(std::string_view text);

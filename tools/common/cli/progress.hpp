@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 
 namespace pcienic::cli {
 
@@ -17,17 +18,20 @@ class Progress {
   public:
     using Clock = std::chrono::steady_clock;
 
-    /// `tool` begins the line; `is_terminal` is whether `out` is one: anywhere else nothing is drawn.
-    Progress(std::string tool, std::ostream& out, bool is_terminal);
+    /// `tool` begins the line; `is_terminal` is whether `out` is one: anywhere else nothing is drawn. The two seconds
+    /// begin at `start`.
+    Progress(std::string tool, std::ostream& out, bool is_terminal, Clock::time_point start = Clock::now());
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
-    /// So much of `total` is done. Cheap enough for every step of a loop: it looks at the clock, and draws ten times a
-    /// second at most.
-    void at(std::uint64_t done, std::uint64_t total) { at(done, total, Clock::now()); }
+    /// So many of `total` are done of what `what` names ("firings"). Cheap enough for every step of a loop: it looks at
+    /// the clock, and draws ten times a second at most.
+    void at(std::uint64_t done, std::uint64_t total, std::string_view what) {
+        if (is_terminal_) at(done, total, what, Clock::now());
+    }
     /// As it would be at this time.
-    void at(std::uint64_t done, std::uint64_t total, Clock::time_point now);
+    void at(std::uint64_t done, std::uint64_t total, std::string_view what, Clock::time_point now);
 
   private:
     std::string tool_;

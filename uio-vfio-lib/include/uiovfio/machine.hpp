@@ -4,13 +4,12 @@
 /// \file
 /// What a machine offers to a userspace driver, as its kernel's files show it. Nothing is opened but them, and it needs
 /// no rights; what a file does not tell in the form that it should have counts as not there. Of one device, why_not()
-/// tells (uiovfio/sysfs.hpp).
+/// tells (uiovfio/sysfs.hpp). The functions throw nothing but std::bad_alloc, and may be called from any thread.
 ///
 ///     for (const uiovfio::MachineCheck& check : uiovfio::examine_machine())
-///         if (check.state == uiovfio::CheckState::missing)
+///         if (check.state == uiovfio::CheckState::missing && std::ranges::count(check.backends, "vfio") != 0)
 ///             std::cout << check.subject << ": " << check.what << "; " << check.remedy << '\n';
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,7 +21,7 @@
 
 namespace uiovfio {
 
-/// What came of looking at a thing: it is there, it is not, or there is something to know about it.
+/// What came of looking at a thing: it is there, a backend lacks it, or there is something to know about it.
 enum class CheckState { ok, missing, note };
 
 /// "ok", "missing", "note".
@@ -34,7 +33,7 @@ struct MachineCheck {
     CheckState state = CheckState::note;
     std::string what;                          ///< as a clause: "none is in use"
     std::string remedy{};                      ///< empty where there is nothing to do
-    std::vector<std::string_view> backends{};  ///< that cannot do without it
+    std::vector<std::string_view> backends{};  ///< that cannot do without it; to all others it is nothing
 };
 
 /// All of them, from the hardware upwards: kernel, IOMMU, interrupt remapping, VFIO, its drivers and nodes, IOMMUFD,
@@ -54,11 +53,8 @@ struct IovaSpan {
     friend bool operator==(const IovaSpan&, const IovaSpan&) = default;
 };
 
-/// The bus addresses of a device's group up to `width` bits (64 at most), in order and without gaps. `reserved` as
-/// PciFunction has it; where regions overlap, the first one counts.
+/// The bus addresses of a device's group up to `width` bits (64 at most), in order and without gaps. `reserved` is in
+/// ascending order, as PciFunction::reserved_regions is; where regions overlap, the first one counts.
 std::vector<IovaSpan> iova_spans(unsigned width, const std::vector<ReservedRegion>& reserved);
-
-/// "64 KiB", "4.0 GiB": in the largest unit that it has one of.
-std::string size_text(std::uint64_t bytes);
 
 }  // namespace uiovfio
