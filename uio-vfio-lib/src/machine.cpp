@@ -145,9 +145,9 @@ std::vector<MachineCheck> hugepages(const SysfsRoot& root) {
              .what = fmt::format("{} free of {}", pool->free, pool->all),
              .remedy = has_any || pool != advised
                            ? ""
-                           : fmt::format("large buffers take fewer of the IOMMU's entries in them: set more "
-                                         "aside than these {} with `echo N > {}`",
-                                         pool->all, pool->number.string())});
+                           : fmt::format("large buffers take fewer of the IOMMU's entries in them: set {} aside "
+                                         "with `echo N > {}`",
+                                         pool->all == 0 ? "some" : "more", pool->number.string())});
     return found;
 }
 
