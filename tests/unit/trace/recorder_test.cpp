@@ -300,7 +300,8 @@ TEST_F(Recorder, WritesDownMappingsAndWhatTheyHold) {
 TEST_F(Recorder, WritesDownWhatMemoryHeldWhenItWasMapped) {
     {
         const auto device = open();
-        alignas(4096) static std::array<std::byte, 4096> memory{};
+        alignas(4096) static std::array<std::byte, 4096> memory;
+        memory.fill(std::byte{0});
         memory[4095] = std::byte{7};
         const auto mapping = device.dma().map(memory, {.direction = DmaDirection::to_device});
         memory[0] = std::byte{8};
