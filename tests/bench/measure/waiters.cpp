@@ -152,7 +152,23 @@ void hybrid_wait(const Target& target, Wakes& wakes) {
     } while (wakes.woken());
 }
 
-asio::awaitable<void> follow_hybrid(uiovfio::AsyncHybridWait<>& wait, Wakes& wakes) {
+/// Sleeps the first time: what an operation has on first use is there before anything is counted, whichever way it goes
+/// then.
+class LookAfterSleeping {
+  public:
+    [[nodiscard]] std::chrono::nanoseconds budget() noexcept {
+        return has_slept_ ? spin_.budget() : spin_.budget().zero();
+    }
+    void learn(std::chrono::nanoseconds waited, bool came) noexcept {
+        if (std::exchange(has_slept_, true)) spin_.learn(waited, came);
+    }
+
+  private:
+    bool has_slept_ = false;
+    uiovfio::AdaptiveSpin spin_{kLook};
+};
+
+asio::awaitable<void> follow_hybrid(uiovfio::AsyncHybridWait<LookAfterSleeping>& wait, Wakes& wakes) {
     wakes.ready();
     do {
         co_await wait.async_wait(asio::use_awaitable);
@@ -161,8 +177,7 @@ asio::awaitable<void> follow_hybrid(uiovfio::AsyncHybridWait<>& wait, Wakes& wak
 
 void asio_hybrid_coroutine(const Target& target, Wakes& wakes) {
     asio::io_context io;
-    uiovfio::AsyncHybridWait wait{io.get_executor(), target.interrupts.subscribe(target.vector),
-                                  uiovfio::AdaptiveSpin{kLook}};
+    uiovfio::AsyncHybridWait wait{io.get_executor(), target.interrupts.subscribe(target.vector), LookAfterSleeping{}};
     run(io, follow_hybrid(wait, wakes), wakes);
 }
 

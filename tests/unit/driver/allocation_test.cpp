@@ -2,46 +2,38 @@
 //
 // The paths that a driver runs for every command and every interrupt do not allocate.
 #include <array>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <cstdlib>
-#include <new>
+#include <memory_resource>
 #include <pcienic/dma.hpp>
 #include <thread>
 #include <uiovfio/asio.hpp>
+#include <uiovfio/asio_hybrid.hpp>
 #include <uiovfio/sim.hpp>
 
 #include "fixture.hpp"
-
-namespace {
-// Of this thread: the simulated device's thread may do as it likes.
-thread_local std::size_t allocations = 0;
-
-void* counted(std::size_t size) {
-    ++allocations;
-    if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-    throw std::bad_alloc();
-}
-}  // namespace
-
-// Not inlined: gcc would see free() on what came from new, and take it for a mistake.
-[[gnu::noinline]] void* operator new(std::size_t size) { return counted(size); }
-[[gnu::noinline]] void* operator new[](std::size_t size) { return counted(size); }
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#include "measure/allocations.hpp"
 
 namespace pcienic::test {
 namespace {
+
+namespace asio = boost::asio;
 
 class Allocations : public OnSim {
   protected:
     template <typename Action>
     std::size_t during(Action&& action) {
         action();  // once before, so that what is made on first use is there
-        const std::size_t before = allocations;
+        const std::size_t before = bench::allocations();
         for (int i = 0; i < 20; ++i) action();
-        return allocations - before;
+        return bench::allocations() - before;
     }
     uiovfio::DmaBuffer memory = buffer(8192);
 };
@@ -50,8 +42,10 @@ TEST_F(Allocations, AreSeenByThisTest) {
     EXPECT_EQ(during([] {
                   int* volatile number = new int;  // volatile: a compiler may drop a pair that nobody sees
                   delete number;
+                  void* volatile aligned = std::aligned_alloc(64, 64);  // as Asio does
+                  std::free(aligned);
               }),
-              20u);
+              40u);
 }
 
 TEST_F(Allocations, NoneInSubmitPollAndWait) {
@@ -146,31 +140,110 @@ TEST_F(Allocations, NoneInTakingDeviceEvents) {
     EXPECT_EQ(timed_out, uiovfio::Errc::timed_out);
 }
 
-// Asio keeps the memory of an operation for the thread's next one.
-TEST_F(Allocations, NoneInAwaitingInterruptsAndEventsWithAsio) {
-    driver.enable_interrupts(uiovfio::InterruptMode::msix);
-    boost::asio::io_context io;
-    uiovfio::AsyncVector vector{io.get_executor(), device.interrupts(), 4};
-    uiovfio::AsyncDeviceEvent error{io.get_executor(), device.events(), uiovfio::DeviceEvent::error};
-    std::uint64_t received = 0;
-    const auto receive = [&received](boost::system::error_code, std::uint64_t count) { received += count; };
-    const auto round = [&] {
-        vector.async_wait(receive);  // begins before the interrupt
-        error.async_wait(receive);
-        io.poll();
-        driver.fire(4);
-        uiovfio::sim::report_error(device);
-        io.restart();
+// In one run() of the loop, as a program has it: what Asio keeps for a thread goes when that returns.
+class AllocationsWithAsio : public Allocations {
+  protected:
+    AllocationsWithAsio() { driver.enable_interrupts(uiovfio::InterruptMode::msix); }
+
+    /// Runs `round` many times within the loop, and returns what those after the first few allocated. Each returns when
+    /// `received` has grown by `each`.
+    template <class Round>
+    std::size_t during_rounds(std::uint64_t each, Round round) {
+        constexpr int kWarmUp = 3;
+        constexpr int kRounds = 50;
+        std::size_t allocated = 0;
+        const auto rounds = [&]() -> asio::awaitable<void> {
+            for (int i = 0; i < kWarmUp + kRounds; ++i) {
+                const std::size_t before = bench::allocations();
+                const std::uint64_t due = received + each;
+                co_await round();
+                while (received < due) co_await asio::post(io, asio::use_awaitable);
+                if (i >= kWarmUp) allocated += bench::allocations() - before;
+            }
+            io.stop();
+        };
+        asio::co_spawn(io, rounds(), asio::detached);
         io.run();
-        driver.fire(4);
-        vector.async_wait(receive);  // begins after it
-        io.restart();
-        io.run();
-        io.restart();
+        return allocated;
+    }
+
+    /// A handler that waits again as soon as it is called.
+    template <class Object>
+    struct Follow {
+        Object& object;
+        std::uint64_t& received;
+        void operator()(boost::system::error_code ec, std::uint64_t count) {
+            received += count;
+            if (!ec) object.async_wait(*this);
+        }
     };
-    round();
-    EXPECT_EQ(during(round), 0u);
-    EXPECT_EQ(received, 3u * 22);
+    template <class Object>
+    void follow(Object& object) {
+        object.async_wait(Follow<Object>{object, received});
+    }
+
+    asio::io_context io;
+    std::uint64_t received = 0;
+};
+
+// Several objects whose operations end together and begin together: what Asio keeps for a thread would not do.
+TEST_F(AllocationsWithAsio, NoneInAwaitingInterruptsAndEvents) {
+    uiovfio::AsyncVector four{io.get_executor(), device.interrupts(), 4};
+    uiovfio::AsyncVector five{io.get_executor(), device.interrupts(), 5};
+    uiovfio::AsyncVector six{io.get_executor(), device.interrupts(), 6};
+    uiovfio::AsyncDeviceEvent error{io.get_executor(), device.events(), uiovfio::DeviceEvent::error};
+    const auto receive = [this](boost::system::error_code, std::uint64_t count) { received += count; };
+    EXPECT_EQ(during_rounds(4,
+                            [&]() -> asio::awaitable<void> {
+                                four.async_wait(receive);
+                                five.async_wait(receive);
+                                error.async_wait(receive);
+                                co_await asio::post(io, asio::use_awaitable);
+                                driver.fire(4);
+                                driver.fire(5);
+                                uiovfio::sim::report_error(device);
+                                driver.fire(6);  // this one is there before the wait begins
+                                received += co_await six.async_wait(asio::use_awaitable);
+                            }),
+              0u);
+}
+
+/// Looks in every other wait, and for as long as it takes.
+struct EveryOther {
+    bool looks = true;
+    [[nodiscard]] std::chrono::nanoseconds budget() const noexcept {
+        return looks ? std::chrono::nanoseconds{std::chrono::hours{1}} : std::chrono::nanoseconds::zero();
+    }
+    void learn(std::chrono::nanoseconds /*waited*/, bool /*came*/) noexcept { looks = !looks; }
+};
+
+// Whether it looks or sleeps: which of them comes next is not the driver's choice.
+TEST_F(AllocationsWithAsio, NoneInAwaitingByLookingAndSleeping) {
+    uiovfio::AsyncHybridWait four{io.get_executor(), device.interrupts().subscribe(4), EveryOther{}};
+    uiovfio::AsyncHybridWait five{io.get_executor(), device.interrupts().subscribe(5), EveryOther{.looks = false}};
+    follow(four);
+    follow(five);
+    EXPECT_EQ(during_rounds(2,
+                            [&]() -> asio::awaitable<void> {
+                                for (int turn = 0; turn < 3; ++turn) co_await asio::post(io, asio::use_awaitable);
+                                driver.fire(4);
+                                driver.fire(5);
+                            }),
+              0u);
+}
+
+// A handler's allocator is for all that its operation needs.
+TEST_F(AllocationsWithAsio, AHandlersOwnAllocatorIsUsed) {
+    std::array<std::byte, 4096> room{};
+    std::pmr::monotonic_buffer_resource arena{room.data(), room.size(), std::pmr::null_memory_resource()};
+    uiovfio::AsyncVector four{io.get_executor(), device.interrupts(), 4};
+    const auto handler = [this](boost::system::error_code, std::uint64_t count) { received += count; };
+    const std::size_t before = bench::allocations();
+    four.async_wait(asio::bind_allocator(std::pmr::polymorphic_allocator<std::byte>{&arena}, handler));
+    EXPECT_EQ(bench::allocations() - before, 1u) << "the bytes that are read are the object's";
+    driver.fire(4);
+    io.run();
+    EXPECT_EQ(received, 1u);
 }
 
 }  // namespace

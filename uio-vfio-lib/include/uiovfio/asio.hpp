@@ -11,24 +11,27 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/append.hpp>
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/compose.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/recycling_allocator.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "uiovfio/device_events.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/interrupts.hpp"
+#include "uiovfio/operation_memory.hpp"
 
 namespace uiovfio {
 
@@ -84,6 +87,12 @@ class AsyncCounts {
         State(const boost::asio::any_io_executor& executor, Subscription from)
             : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {}
 
+        /// Of an operation, unless its handler has an allocator.
+        [[nodiscard]] detail::OperationAllocator<std::byte> allocator() noexcept {
+            return detail::OperationAllocator<std::byte>{memory};
+        }
+
+        detail::OperationMemory memory;                    ///< before the descriptor, whose operations live in it
         Subscription subscription;                         ///< without its descriptor
         boost::asio::posix::stream_descriptor descriptor;  ///< of the subscription
         std::uint64_t cancellations = 0;                   ///< so often was cancel() called
@@ -95,6 +104,17 @@ class AsyncCounts {
         return state_;
     }
 
+    /// `self` as the handler of an operation that lives in the state's memory, or in that of the handler's allocator
+    /// where it has one: std::allocator is what Asio says of a handler that has none.
+    template <class Self>
+    static auto in_memory_of(State& state, Self& self) {
+        const auto allocator = boost::asio::get_associated_allocator(self);
+        if constexpr (std::is_same_v<std::remove_const_t<decltype(allocator)>, std::allocator<void>>)
+            return boost::asio::bind_allocator(state.allocator(), std::move(self));
+        else
+            return boost::asio::bind_allocator(allocator, std::move(self));
+    }
+
     /// async_wait() for a wait that began at `generation`; without one it begins when it is started.
     template <class Token>
     static auto start_wait(std::shared_ptr<State> state, std::optional<std::uint64_t> generation, Token&& token) {
@@ -104,9 +124,8 @@ class AsyncCounts {
     }
 
   private:
-    /// The operation. The 8 bytes live on the heap, because Asio moves operations; the recycling allocator makes that
-    /// free of allocations once it is warm. They and the generation belong to the operation as it is started, not as it
-    /// is made: a deferred one may be started later, and more than once.
+    /// The operation. The 8 bytes are apart from it, because Asio moves operations. They and the generation belong to
+    /// the operation as it is started, not as it is made: a deferred one may be started later, and more than once.
     class Wait {
       public:
         Wait(std::shared_ptr<State> state, std::optional<std::uint64_t> generation) noexcept
@@ -116,14 +135,14 @@ class AsyncCounts {
         template <class Self>
         void operator()(Self& self) {
             self.reset_cancellation_state(boost::asio::enable_total_cancellation());
-            raw_ = std::allocate_shared<std::uint64_t>(boost::asio::recycling_allocator<std::uint64_t>{}, 0U);
+            raw_ = std::allocate_shared<std::uint64_t>(state_->allocator(), 0U);
             cancellations_ = state_->cancellations;
             // Before the look at the status: what ends the vector in between ends the read as well.
             generation_ = began_.value_or(state_->subscription.generation());
             if (const std::error_code status = state_->subscription.status()) {
                 const auto executor = state_->descriptor.get_executor();
-                boost::asio::post(
-                    executor, boost::asio::append(std::move(self), boost::system::error_code{status}, std::size_t{0}));
+                boost::asio::post(executor, boost::asio::append(in_memory_of(*state_, self),
+                                                                boost::system::error_code{status}, std::size_t{0}));
                 return;
             }
             read(self);
@@ -147,7 +166,7 @@ class AsyncCounts {
         void read(Self& self) {
             auto& descriptor = state_->descriptor;
             const auto buffer = boost::asio::buffer(raw_.get(), sizeof(std::uint64_t));
-            descriptor.async_read_some(buffer, std::move(self));
+            descriptor.async_read_some(buffer, in_memory_of(*state_, self));
         }
 
         std::shared_ptr<State> state_;

@@ -151,7 +151,8 @@ class AsyncHybridWait : private AsyncCounts {
 
         template <class Self>
         void take_turn(Self& self) {
-            boost::asio::post(state_->descriptor.get_executor(), std::move(self));
+            const auto executor = state_->descriptor.get_executor();
+            boost::asio::post(executor, in_memory_of(*state_, self));
         }
 
         template <class Self>
