@@ -209,11 +209,11 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
     try {
         const Exit code = execute(session, operations);
         session.flush();
-        session.finish();
-        return code;
+        const bool is_kept = session.finish();
+        return code == Exit::ok && !is_kept ? Exit::failure : code;
     } catch (...) {
         session.flush();  // what was read before the failure is still worth having
-        session.finish();
+        static_cast<void>(session.finish());
         throw;
     }
 }

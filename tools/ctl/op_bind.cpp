@@ -141,7 +141,13 @@ class Unbind : public Rebind {
         for (const Bdf& bdf : functions_) {
             const std::string before = driver_of(bdf, session);
             if (none_) uiovfio::unbind(bdf, root, {.force = force_});
-            rows.push_back(row(bdf, before, none_ ? "" : uiovfio::restore(bdf, root, {.force = force_})));
+            const std::string after = none_ ? "" : uiovfio::restore(bdf, root, {.force = force_});
+            if (!after.empty() && after == before)
+                session.warn(
+                    fmt::format("{}: {} has it again, for it is the kernel's own: leave it without a driver "
+                                "with 'unbind --none'",
+                                to_string(bdf), after));
+            rows.push_back(row(bdf, before, after));
         }
         return report(session, std::move(rows));
     }
@@ -181,10 +187,21 @@ class Restore : public Rebind {
 
   private:
     std::vector<Bdf> choose(Session& session) override {
-        if (!all_) return functions_to_bind(session, false);
-        if (session.options().selector.given())
-            throw Failure{Exit::usage, "--all: is for every device: leave out -s and -d"};
-        return uiovfio::recorded_functions(session.world().root);
+        const bool is_named = session.options().selector.given();
+        if (all_ && is_named) throw Failure{Exit::usage, "--all: is for every device: leave out -s and -d"};
+        std::vector<Bdf> recorded = is_named ? std::vector<Bdf>{} : uiovfio::recorded_functions(session.world().root);
+        if (all_ || recorded.size() == 1) return recorded;
+        if (recorded.size() > 1)
+            throw Failure{Exit::no_device, fmt::format("{} devices are on record: {}: name one with -s, or all of them "
+                                                       "with --all",
+                                                       recorded.size(), texts_of(recorded))};
+        return functions_to_bind(session, false);
+    }
+
+    static std::string texts_of(const std::vector<Bdf>& functions) {
+        std::string text;
+        for (const Bdf& bdf : functions) text += (text.empty() ? "" : ", ") + to_string(bdf);
+        return text;
     }
 
     bool all_ = false;

@@ -7,6 +7,7 @@
 #include <string>
 #include <uiovfio/backends.hpp>
 #include <uiovfio/machine.hpp>
+#include <uiovfio/use.hpp>
 #include <utility>
 
 #include "binding.hpp"
@@ -86,12 +87,20 @@ Json group_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
     return {{"number", *function.iommu_group}, {"members", members}};
 }
 
+/// A device that another process has open is ready, and cannot be opened all the same.
+Json holders_json(const uiovfio::Bdf& bdf, const uiovfio::SysfsRoot& root) {
+    Json holders = Json::array();
+    for (const uiovfio::Holder& holder : uiovfio::holders_of(bdf, root))
+        holders.push_back({{"process", holder.process}, {"command", holder.command}, {"text", to_string(holder)}});
+    return holders;
+}
+
 Json addresses_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
     const auto width = uiovfio::iommu_width(function.bdf, root);
     Json rows = Json::array();
     // Where the IOMMU does not say how wide it is, what is reserved is known all the same.
     constexpr unsigned kAll = 64;
-    if (function.iommu_group)
+    if (function.is_behind_iommu)
         for (const uiovfio::IovaSpan& span : uiovfio::iova_spans(width.value_or(kAll), function.reserved_regions)) {
             Json row{{"use", span.use}};
             cli::put_number(row, "first", to_integer(span.range.first), kAll);
@@ -116,7 +125,8 @@ class Report {
                                             device["driver"].is_null() ? "none" : device["driver"].get<std::string>()),
                                 Style::bold, colour_);
         text += lines(row["backends"]);
-        text += "\n  auto takes " + (row["auto"].is_null() ? "none: nothing is ready" : row["auto"].get<std::string>());
+        text += "\n  auto takes " + automatic_text(row);
+        for (const Json& holder : device["holders"]) text += "\n  held by " + holder["text"].get<std::string>();
         text += group(device["group"]);
         return text + addresses(row["addresses"]);
     }
@@ -125,6 +135,15 @@ class Report {
     [[nodiscard]] std::string mark(const std::string& state) const {
         if (state == "ok") return cli::paint("✔", Style::green, colour_);
         return state == "missing" ? cli::paint("✘", Style::red, colour_) : cli::paint("·", Style::yellow, colour_);
+    }
+
+    static std::string automatic_text(const Json& row) {
+        if (!row["auto"].is_null()) return row["auto"].get<std::string>();
+        for (const Json& backend : row["backends"])
+            if (backend["state"] == "ok")
+                return fmt::format("none: what is ready has to be named, as --backend {}",
+                                   backend["subject"].get<std::string>());
+        return "none: nothing is ready";
     }
 
     [[nodiscard]] std::string lines(const Json& checks) const {
@@ -150,7 +169,8 @@ class Report {
 
     /// A cell for each factor of four: next to each other, a megabyte and half a terabyte can be seen no other way.
     [[nodiscard]] std::string addresses(const Json& addresses) const {
-        if (addresses["ranges"].empty()) return {};
+        if (addresses["ranges"].empty())
+            return "\n\n" + cli::paint("bus addresses", Style::bold, colour_) + "\n  none: no IOMMU translates for it";
         std::string text = "\n\n" + cli::paint(addresses["width"].is_null()
                                                    ? "bus addresses (the IOMMU does not tell how many)"
                                                    : "bus addresses of " + addresses["width"].dump() + " bits",
@@ -205,6 +225,7 @@ class Doctor : public Operation {
         if (function_) {
             row["device"] = device_json(*function_);
             row["device"]["group"] = group_json(*function_, root);
+            row["device"]["holders"] = holders_json(function_->bdf, root);
             row["addresses"] = addresses_json(*function_, root);
         }
         const bool is_reached =

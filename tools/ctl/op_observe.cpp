@@ -29,10 +29,21 @@ using cli::Interruption;
 using cli::Json;
 using Clock = std::chrono::steady_clock;
 
+/// The kernel holds up whoever unbinds or removes the device until it is closed.
+void leave_if_asked(Session& session) {
+    uiovfio::Device& device = session.device();
+    if (device.events().try_take(uiovfio::DeviceEvent::removal_request) != 0)
+        throw Failure{Exit::failure,
+                      fmt::format("{}: the kernel wants the device back, for somebody unbinds or removes "
+                                  "it: ended, so that they can",
+                                  to_string(device.bdf()))};
+}
+
 /// Sleeps, in slices so that a signal which came just before the sleep is noticed too.
-void pause_for(std::chrono::nanoseconds time) {
+void pause_for(std::chrono::nanoseconds time, Session& session) {
     const auto end = Clock::now() + time;
     while (!Interruption::came()) {
+        leave_if_asked(session);
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
         if (left <= 0) return;
         poll(nullptr, 0, static_cast<int>(std::min<std::int64_t>(left, 100)));
@@ -118,7 +129,7 @@ class Wait : public Operation {
                               fmt::format("{}: not so within {}, it is {}: give it longer with --timeout", text_,
                                           timeout_, value_row(condition_.place, raw)["value_hex"].get<std::string>())};
             }
-            pause_for(step_);
+            pause_for(step_, session);
         }
     }
 
@@ -180,7 +191,7 @@ class Watch : public Operation {
         const Interruption guard;
         const auto start = Clock::now();
         for (std::uint64_t look = 0; look != looks_ && !Interruption::came(); ++look) {
-            if (look != 0) pause_for(step_);
+            if (look != 0) pause_for(step_, session);
             this->look(session, Clock::now() - start);
         }
         return Interruption::came() ? Exit::interrupted : Exit::ok;

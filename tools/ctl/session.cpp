@@ -201,13 +201,13 @@ void Session::flush() {
     collected_ = Json::array();
 }
 
-void Session::finish() {
-    if (!device_) return;
+bool Session::finish() {
+    if (!device_) return true;
     driver_.reset();
     bus_.reset();
     device_->close();
     const auto status = uiovfio::trace_status(*device_);
-    if (!status || status->missing == 0) return;
+    if (!status || status->missing == 0) return true;
     const std::string file = options_.trace.file.string();
     if (status->system_errno != 0) {
         warn(fmt::format("{}: could not be written ({}): {} records are missing", file,
@@ -215,6 +215,7 @@ void Session::finish() {
     } else {
         warn(fmt::format("{}: {} records are missing: allow it more with --trace-limit", file, status->missing));
     }
+    return status->system_errno == 0;
 }
 
 void Session::warn(const std::string& text) const { world_.err << "pcienic-ctl: " << text << '\n'; }

@@ -81,8 +81,9 @@ class Session {
     /// With several operations, JSON documents are collected into one.
     void collect() { collecting_ = true; }
     void flush();
-    /// Closes the device, and warns where it was traced and the trace is not whole.
-    void finish();
+    /// Closes the device, and warns where it was traced and the trace is not whole. False where it could not be
+    /// written.
+    bool finish();
 
   private:
     std::uint64_t bar_size(unsigned bar);

@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -13,6 +15,7 @@
 #include <optional>
 #include <pcienic/driver.hpp>
 #include <uiovfio/uiovfio.hpp>
+#include <utility>
 
 #include "checks.hpp"
 #include "cli/backend.hpp"
@@ -44,7 +47,7 @@ struct Settings {
     std::string vectors;
     std::string count = "100";
     std::string via = "device";
-    std::string mode = "msix";
+    std::string mode = "auto";
     std::string timeout = "1s";
     std::string output = "table";
     std::string color = "auto";
@@ -62,7 +65,8 @@ struct Settings {
         app.add_option("--count", count, "Firings of each vector in each check; default 100")->type_name("N");
         app.add_option("--via", via, "Who fires: device (its IRQ_TEST register), vfio (the kernel's loopback), or both")
             ->check(CLI::IsMember({"device", "vfio", "both"}));
-        app.add_option("--mode", mode, "msix, msi or intx")->check(CLI::IsMember({"msix", "msi", "intx"}));
+        app.add_option("--mode", mode, "msix, msi or intx; default auto: the first of them that there is")
+            ->check(CLI::IsMember({"auto", "msix", "msi", "intx"}));
         app.add_flag("--masked", plan.masked,
                      "Fire while masked: pending, then exactly one when unmasked (via device)");
         app.add_flag("--parallel", plan.parallel, "Fire all vectors before any is looked at");
@@ -82,9 +86,6 @@ struct Settings {
         const char* no_color = std::getenv("NO_COLOR");
         return color == "always" || (color == "auto" && (!no_color || !*no_color) && isatty(STDOUT_FILENO) == 1);
     }
-    InterruptMode interrupt_mode() const {
-        return mode == "intx" ? InterruptMode::intx : mode == "msi" ? InterruptMode::msi : InterruptMode::msix;
-    }
 };
 
 uiovfio::Device open(const Settings& settings) {
@@ -98,21 +99,54 @@ bool is_pcienic(const uiovfio::Device& device) {
     return device.config().vendor_id() == pcienic::kVendorId && device.config().device_id() == pcienic::kDeviceId;
 }
 
-unsigned enable(uiovfio::Device& device, std::optional<pcienic::Driver>& driver, InterruptMode mode) {
+// How many vectors the device has in that mode, reached as it is.
+unsigned available(uiovfio::Device& device, InterruptMode mode) {
     const uiovfio::Feature feature = mode == InterruptMode::intx  ? uiovfio::Feature::intx
                                      : mode == InterruptMode::msi ? uiovfio::Feature::msi
                                                                   : uiovfio::Feature::msix;
-    if (!device.can(feature))
-        throw cli::Failure(cli::Exit::usage,
-                           fmt::format("{}: the backend {} has no {}: use vfio or iommufd, or another --mode",
-                                       to_string(device.bdf()), device.backend(), to_string(mode)));
-    const unsigned available = device.interrupts().available(mode);
-    if (available == 0)
-        throw cli::Failure(cli::Exit::skipped,
-                           fmt::format("{}: the device has no {}, so there is nothing to test: choose another --mode",
-                                       to_string(device.bdf()), to_string(mode)));
-    return driver ? driver->enable_interrupts(mode) : pcienic::enable_granted(device.interrupts(), mode, available);
+    return device.can(feature) ? device.interrupts().available(mode) : 0;
 }
+
+constexpr std::array kModes{std::pair{"msix", InterruptMode::msix}, std::pair{"msi", InterruptMode::msi},
+                            std::pair{"intx", InterruptMode::intx}};
+
+// The one that is asked for, or the best that there is.
+InterruptMode choose_mode(uiovfio::Device& device, std::string& wanted) {
+    std::string others;
+    for (const auto& [name, mode] : kModes) {
+        const unsigned count = available(device, mode);
+        if (count == 0) continue;
+        if (wanted == "auto") wanted = name;
+        if (wanted == name) return mode;
+        others += fmt::format("{}{} {}", others.empty() ? "" : ", ", to_string(mode), count);
+    }
+    const std::string object = fmt::format("{} through {}", to_string(device.bdf()), device.backend());
+    if (others.empty())
+        throw cli::Failure(cli::Exit::skipped, object + ": there are no interrupts, so there is nothing to test");
+    throw cli::Failure(
+        cli::Exit::skipped,
+        fmt::format("{}: there is no --mode {}, so there is nothing to test: there is {}", object, wanted, others));
+}
+
+// Whether the kernel wants the device back. It holds up whoever asked for it until the device is closed.
+class RemovalRequest {
+  public:
+    explicit RemovalRequest(uiovfio::Device& device) : events_(device.events()) {}
+
+    // Looks ten times a second at most: a look is a system call, and this is asked before each firing.
+    bool came() {
+        constexpr auto kInterval = std::chrono::milliseconds(100);
+        const auto now = std::chrono::steady_clock::now();
+        if (came_ || now < next_) return came_;
+        next_ = now + kInterval;
+        return came_ = events_.try_take(uiovfio::DeviceEvent::removal_request) != 0;
+    }
+
+  private:
+    uiovfio::DeviceEvents& events_;
+    std::chrono::steady_clock::time_point next_{};
+    bool came_ = false;
+};
 
 // With INTx the device's vectors all share the one line, so they can be told apart only by the device.
 std::vector<unsigned> choose_vectors(const std::string& list, unsigned limit) {
@@ -143,7 +177,7 @@ void show(const Settings& settings, const uiovfio::Device& device, const std::ve
     } else {
         std::cout << fmt::format("{} {:04x}:{:04x} through {}, {}, {} vector{}, {} firings each\n",
                                  to_string(device.bdf()), device.config().vendor_id(), device.config().device_id(),
-                                 device.backend(), to_string(settings.interrupt_mode()), settings.plan.vectors.size(),
+                                 device.backend(), to_string(device.interrupts().mode()), settings.plan.vectors.size(),
                                  settings.plan.vectors.size() == 1 ? "" : "s", settings.plan.count)
                   << to_table(sources, settings.latency, settings.colour());
     }
@@ -165,8 +199,9 @@ cli::Exit test(Settings& settings) {
         throw cli::Failure(
             cli::Exit::usage,
             fmt::format("{}: only a pcienic can be told to fire a vector: use --via vfio", to_string(device.bdf())));
-    const InterruptMode mode = settings.interrupt_mode();
-    const unsigned enabled = enable(device, driver, mode);
+    const InterruptMode mode = choose_mode(device, settings.mode);
+    const unsigned enabled = driver ? driver->enable_interrupts(mode)
+                                    : pcienic::enable_granted(device.interrupts(), mode, available(device, mode));
     const bool shared = mode == InterruptMode::intx && driver;
     const bool by_device = settings.via != "vfio";
     settings.plan.vectors =
@@ -174,14 +209,15 @@ cli::Exit test(Settings& settings) {
 
     const cli::Interruption interruption;
     std::optional<cli::Progress> progress{std::in_place, std::string{kName}, std::cerr, isatty(STDERR_FILENO) == 1};
+    RemovalRequest request{device};
     std::vector<SourceReport> sources;
     const auto check = [&](Via via) {
         Plan plan = settings.plan;
         // The loopback knows the line, and none of the vectors behind it.
         if (shared && via == Via::vfio) plan.vectors = {0};
-        plan.go_on = [&progress, what = fmt::format("firings via {}", name(via))](auto done, auto total) {
+        plan.go_on = [&, what = fmt::format("firings via {}", name(via))](auto done, auto total) {
             progress->at(done, total, what);
-            return !cli::Interruption::came();
+            return !cli::Interruption::came() && !request.came();
         };
         sources.push_back(run(device, driver ? &*driver : nullptr, via, plan));
         return sources.back().complete;
@@ -192,6 +228,12 @@ cli::Exit test(Settings& settings) {
     show(settings, device, sources);
     if (std::ranges::all_of(sources, &SourceReport::passed)) return cli::Exit::ok;
     const bool held = std::ranges::all_of(sources, [](const auto& source) { return source.problems.empty(); });
+    if (held && request.came())
+        throw cli::Failure(
+            cli::Exit::failure,
+            fmt::format("{}: the kernel wants the device back, for somebody unbinds or removes it: ended, "
+                        "so that they can",
+                        to_string(device.bdf())));
     return held ? cli::Exit::interrupted : cli::Exit::check_failed;
 }
 

@@ -11,6 +11,7 @@
 
 #include "guarded.hpp"
 #include "kernel_text.hpp"
+#include "needs.hpp"
 #include "obstacles.hpp"
 #include "sysfs_files.hpp"
 #include "text.hpp"
@@ -194,6 +195,12 @@ void Binding::bind(std::string_view driver) const {
     const int error = write_text(file, object_);
     if (error != 0 && this->driver() != driver) {
         if (error == EACCES || error == EPERM) throw_write_failure(Errc::bind_failed, object_, file, error);
+        std::error_code gone;
+        const auto lack = lacks_iommu(root_);
+        if (is_vfio_driver(driver) && error == EINVAL && lack && !describe(bdf_, root_, gone).iommu_group)
+            throw Error{Errc::bind_failed, object_,
+                        fmt::format("the driver {} takes no device without an IOMMU, and {}", driver, lack->what),
+                        error, lack->remedy};
         throw Error{Errc::bind_failed, object_, fmt::format("the driver {} did not take the device", driver), error};
     }
 }

@@ -157,7 +157,7 @@ Waited CounterSet::wait(unsigned index, std::chrono::nanoseconds timeout, std::u
 }
 
 int CounterSet::duplicate(unsigned index, const std::string& object) const {
-    const int duplicate = ::fcntl(descriptor(index), F_DUPFD_CLOEXEC, 0);
+    const int duplicate = ::fcntl(descriptor(index), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (duplicate < 0)
         throw Error{Errc::system_error, object, "cannot duplicate the eventfd", errno,
                     "raise the limit of open files with `ulimit -n`"};

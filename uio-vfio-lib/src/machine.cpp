@@ -85,6 +85,15 @@ MachineCheck driver(const SysfsRoot& root, const std::string& name, Backends bac
     return needed(name, std::move(lack), folder.string(), std::move(backends));
 }
 
+MachineCheck noiommu_mode(const SysfsRoot& root) {
+    if (!detail::lacks_iommu(root))
+        return {.subject = "no-IOMMU mode",
+                .state = State::missing,
+                .what = "only for a machine that has no IOMMU",
+                .backends = {"vfio-noiommu"}};
+    return needed("no-IOMMU mode", detail::lacks_noiommu_mode(root), "on: nothing guards memory", {"vfio-noiommu"});
+}
+
 bool may_lock_without_limit(const SysfsRoot& root) {
     constexpr unsigned kIpcLock = 14;  // CAP_IPC_LOCK of include/uapi/linux/capability.h
     const auto capabilities =
@@ -176,7 +185,7 @@ std::vector<MachineCheck> examine_machine(const SysfsRoot& root) {
         needed("IOMMUFD", detail::lacks_iommufd(root), (root.dev / "iommu").string(), {"iommufd"}),
         needed("VFIO device nodes", detail::lacks_vfio_device_nodes(root), (root.dev / "vfio/devices").string(),
                {"iommufd"}),
-        needed("no-IOMMU mode", detail::lacks_noiommu_mode(root), "on: nothing guards memory", {"vfio-noiommu"}),
+        noiommu_mode(root),
         driver(root, "uio_pci_generic", {"uio"}),
         needed("lockdown", detail::lacks_device_files(root), "none", {"sysfs", "uio"}),
         memory_lock(root),

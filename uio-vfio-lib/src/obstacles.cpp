@@ -52,13 +52,26 @@ std::optional<Obstacle> no_iommu_group(const std::string& object, const PciFunct
                     "plug the device where the IOMMU translates; see `dmesg | grep -e DMAR -e AMD-Vi`"};
 }
 
-std::optional<Obstacle> not_bound(const std::string& object, const PciFunction& function) {
-    if (detail::is_vfio_driver(function.driver)) return std::nullopt;
+/// `driver` is the one of the kernel's that must have the device.
+Obstacle not_bound_to(std::string_view driver, const std::string& object, const PciFunction& function,
+                      const SysfsRoot& root) {
+    constexpr unsigned kBridge = 0x06;  // base class: PCI Code and ID Assignment Specification
     const std::string what = function.driver.empty()
-                                 ? "no driver has the device; vfio-pci must"
-                                 : fmt::format("the driver {} has the device; vfio-pci must", function.driver);
-    return Obstacle{Errc::not_bound, object, what,
-                    fmt::format("bind it with `pcienic-ctl -s {} bind vfio-pci`", object)};
+                                 ? fmt::format("no driver has the device; {} must", driver)
+                                 : fmt::format("the driver {} has the device; {} must", function.driver, driver);
+    const std::string bind = fmt::format("bind it with `pcienic-ctl -s {} bind {}`", object, driver);
+    if (function.class_code >> 16 == kBridge)
+        return {Errc::not_bound, object, what,
+                "leave it: it is a bridge, which the devices behind it do not need bound"};
+    if (!detail::is_there(root.sys / "bus/pci/drivers" / driver))
+        return {Errc::not_bound, object, what,
+                fmt::format("load the driver with `modprobe {}`, then {}", driver, bind)};
+    return {Errc::not_bound, object, what, bind};
+}
+
+std::optional<Obstacle> not_bound(const std::string& object, const PciFunction& function, const SysfsRoot& root) {
+    if (detail::is_vfio_driver(function.driver)) return std::nullopt;
+    return not_bound_to("vfio-pci", object, function, root);
 }
 
 std::optional<Obstacle> group_not_viable(const std::string& object, const PciFunction& function,
@@ -89,20 +102,29 @@ std::optional<Obstacle> no_permission(const std::string& object, const fs::path&
         fmt::format("run as root, or give the node to this user: `chown {} {}`", ::geteuid(), node.string())};
 }
 
-/// A group that the kernel has made up for a device without an IOMMU.
-bool is_noiommu_group(const PciFunction& function, const SysfsRoot& root) {
-    return function.iommu_group && detail::read_text(root.sys / "kernel/iommu_groups" /
-                                                     std::to_string(*function.iommu_group) / "name") == "vfio-noiommu";
+/// The device's own files, those of its BARs and these. To give them to somebody would not do: the kernel asks who
+/// enables the device, and who reads all of its configuration space, for more than that.
+std::optional<Obstacle> not_roots(const std::string& object, const PciFunction& function, const SysfsRoot& root,
+                                  std::vector<std::string> files) {
+    for (const PciResource& resource : function.resources) files.push_back(fmt::format("resource{}", resource.index));
+    for (const std::string& file : files)
+        if (auto obstacle = no_permission(object, detail::device_directory(root, function.bdf) / file)) {
+            obstacle->remedy = "run as root: what sysfs has of a device is root's";
+            return obstacle;
+        }
+    return std::nullopt;
 }
+
+bool is_noiommu_group(const PciFunction& function) { return function.iommu_group && !function.is_behind_iommu; }
 
 std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
     if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_vfio(root))) return obstacle;
     if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
-    if (is_noiommu_group(function, root))
+    if (is_noiommu_group(function))
         return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU, and VFIO has it in no-IOMMU mode",
                         "turn the IOMMU on, or accept that nothing guards memory: open it with vfio-noiommu"};
-    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = not_bound(object, function, root)) return obstacle;
     if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
     const fs::path node = root.dev / "vfio" / std::to_string(*function.iommu_group);
     if (!detail::is_there(node))
@@ -117,9 +139,9 @@ std::optional<Obstacle> iommufd(const PciFunction& function, const SysfsRoot& ro
     const std::string object = to_string(function.bdf);
     if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_iommufd(root))) return obstacle;
     if (auto obstacle = no_iommu_group(object, function, root)) return obstacle;
-    if (is_noiommu_group(function, root))
+    if (is_noiommu_group(function))
         return Obstacle{Errc::no_iommu, object, "the device is not behind an IOMMU", "turn the IOMMU on"};
-    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = not_bound(object, function, root)) return obstacle;
     if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
     const fs::path node = detail::vfio_device_node(function.bdf, root);
     if (node.empty() || !detail::is_there(node))
@@ -132,16 +154,10 @@ std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) 
     const std::string object = to_string(function.bdf);
     if (auto obstacle = from_lack(Errc::permission_denied, object, detail::lacks_device_files(root))) return obstacle;
     const fs::path node = detail::uio_node(function.bdf, root);
-    if (node.empty() || function.driver != "uio_pci_generic") {
-        const std::string what =
-            function.driver.empty()
-                ? "no driver has the device; uio_pci_generic must"
-                : fmt::format("the driver {} has the device; uio_pci_generic must", function.driver);
-        return Obstacle{Errc::not_bound, object, what,
-                        fmt::format("bind it with `pcienic-ctl -s {} bind uio_pci_generic`", object)};
-    }
+    if (node.empty() || function.driver != "uio_pci_generic")
+        return not_bound_to("uio_pci_generic", object, function, root);
     if (auto obstacle = no_permission(object, node)) return obstacle;
-    return no_permission(object, detail::device_directory(root, function.bdf) / "config");
+    return not_roots(object, function, root, {"config"});
 }
 
 std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root) {
@@ -150,20 +166,20 @@ std::optional<Obstacle> sysfs(const PciFunction& function, const SysfsRoot& root
     if (!function.driver.empty())
         return Obstacle{Errc::not_bound, object,
                         fmt::format("the driver {} has the device; for sysfs no driver should", function.driver),
-                        fmt::format("take it away with `pcienic-ctl -s {} unbind`, or set "
+                        fmt::format("take it away with `pcienic-ctl -s {} unbind --none`; a program can share it: "
                                     "OpenOptions::share_with_driver",
                                     object)};
-    return no_permission(object, detail::device_directory(root, function.bdf) / "config");
+    return not_roots(object, function, root, {"config", "enable"});
 }
 
 std::optional<Obstacle> noiommu(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
-    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_vfio(root))) return obstacle;
-    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_noiommu_mode(root))) return obstacle;
-    if (function.iommu_group && !is_noiommu_group(function, root))
+    if (function.is_behind_iommu)
         return Obstacle{Errc::unsupported, object, "the device is behind an IOMMU, so it has no no-IOMMU mode",
                         "open it with the backend vfio"};
-    if (auto obstacle = not_bound(object, function)) return obstacle;
+    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_vfio(root))) return obstacle;
+    if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_noiommu_mode(root))) return obstacle;
+    if (auto obstacle = not_bound(object, function, root)) return obstacle;
     const fs::path node = root.dev / "vfio" / fmt::format("noiommu-{}", function.iommu_group.value_or(0));
     if (!detail::is_there(node))
         return Obstacle{

@@ -172,6 +172,8 @@ PciFunction describe(const Bdf& bdf, const SysfsRoot& root) {
     if (override_text != "(null)") function.driver_override = override_text;
     function.iommu_group = parse_number<unsigned>(detail::link_name(directory / "iommu_group"), 10);
     if (function.iommu_group) {
+        // drivers/vfio/group.c, vfio_noiommu_group_alloc().
+        function.is_behind_iommu = detail::read_text(directory / "iommu_group/name") != "vfio-noiommu";
         function.group_members = members_of(directory / "iommu_group");
         function.reserved_regions =
             detail::parse_reserved_regions(detail::read_text(directory / "iommu_group/reserved_regions").value_or(""));

@@ -2,6 +2,7 @@
 #include "system.hpp"
 
 #include <fcntl.h>
+#include <linux/vfio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -10,16 +11,19 @@
 #include <chrono>
 #include <thread>
 
+#include "file_descriptor.hpp"
+
 namespace uiovfio::detail {
 
 namespace {
 
 class RealSystem final : public System {
   public:
-    int open(const char* path, int flags) noexcept override { return ::open(path, flags); }
+    int open(const char* path, int flags) noexcept override { return above_standard_streams(::open(path, flags)); }
     int close(int descriptor) noexcept override { return ::close(descriptor); }
     int ioctl(int descriptor, unsigned long request, void* argument) noexcept override {
-        return ::ioctl(descriptor, request, argument);
+        const int result = ::ioctl(descriptor, request, argument);
+        return request == VFIO_GROUP_GET_DEVICE_FD ? above_standard_streams(result) : result;
     }
     int ioctl(int descriptor, unsigned long request, unsigned long argument) noexcept override {
         return ::ioctl(descriptor, request, argument);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "text.hpp"
 
@@ -59,6 +60,7 @@ void TraceFile::append(trace::RecordHead head, std::span<const std::byte> payloa
     constexpr std::array<std::byte, trace::kAlignment> kZeros{};
     put(std::span{kZeros}.first(filled_up - head.payload_bytes));
     ++status_.records;
+    ++unwritten_;
 }
 
 void TraceFile::put(std::span<const std::byte> bytes) noexcept {
@@ -82,11 +84,14 @@ bool TraceFile::flush() noexcept {
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) {
             status_.system_errno = written < 0 ? errno : EIO;
+            status_.records -= unwritten_;
+            status_.missing += std::exchange(unwritten_, 0);
             return false;
         }
         rest = rest.subspan(static_cast<std::size_t>(written));
     }
     buffered_ = 0;
+    unwritten_ = 0;
     return true;
 }
 

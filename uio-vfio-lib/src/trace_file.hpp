@@ -52,7 +52,8 @@ class TraceFile {
     std::uint64_t limit_;
     std::vector<std::byte> buffer_;
     std::size_t buffered_ = 0;
-    std::uint64_t mark_at_ = 0;  // where in the file the mark lies, once it has stopped; never 0
+    std::uint64_t mark_at_ = 0;    // where in the file the mark lies, once it has stopped; never 0
+    std::uint64_t unwritten_ = 0;  ///< records in the buffer
     bool is_recording_ = true;
     TraceStatus status_;
 };

@@ -319,8 +319,19 @@ std::vector<Holder> holders_of(const Bdf& bdf, const SysfsRoot& root) {
 }
 
 bool is_held(const Bdf& bdf, const SysfsRoot& root) {
-    if (!detail::is_vfio_driver(detail::link_name(detail::device_directory(root, bdf) / "driver"))) return false;
-    const Nodes nodes = nodes_of(bdf, root);
+    const auto driver_of = [&](const Bdf& function) {
+        return detail::link_name(detail::device_directory(root, function) / "driver");
+    };
+    const std::string driver = driver_of(bdf);
+    if (!driver.empty() && !detail::is_vfio_driver(driver)) return false;
+    Nodes nodes = nodes_of(bdf, root);
+    // A driver that the kernel is taking away, waiting for the device to be let go of, is not told any more. Where it
+    // is another device that may have the group open, that says nothing of this one.
+    std::error_code gone;
+    if (driver.empty() && std::ranges::any_of(describe(bdf, root, gone).group_members, [&](const Bdf& member) {
+            return detail::is_vfio_driver(driver_of(member));
+        }))
+        nodes.groups.clear();
     // A group opens once, and stays open for as long as one of its devices is: also where its file was closed before.
     for (const fs::path& group : nodes.groups)
         if (detail::try_open(group) == EBUSY) return true;

@@ -130,12 +130,30 @@ TEST(Irqtest, OtherDevicesAreTestedByTheLoopback) {
     EXPECT_EQ(messages.status, 0) << messages.text;
     EXPECT_GT(parse(messages)["data"][0]["vectors"].size(), 1u);
 
+    const auto best = parse(irqtest("--json --via vfio --count 5 -s " + edu));
+    EXPECT_EQ(best["mode"], "msi") << "the best that it has";
     const Outcome cannot_fire = irqtest("-s " + edu);
     EXPECT_EQ(cannot_fire.status, 2);
     EXPECT_THAT(cannot_fire.text, HasSubstr("--via vfio"));
     const Outcome has_none = irqtest("--via vfio --mode msix -s " + edu);
     EXPECT_EQ(has_none.status, 77) << "skipped, for harnesses that try every mode on every device";
-    EXPECT_THAT(has_none.text, HasSubstr("--mode"));
+    EXPECT_THAT(has_none.text, HasSubstr("there is MSI 1, INTx 1"));
+}
+
+// Whoever unbinds the device waits in the kernel until it is closed.
+TEST(Irqtest, EndsWhenTheKernelWantsTheDeviceBack) {
+    const std::string bdf = std::string{std::getenv("PCIENIC_BDFS")}.substr(0, 12);
+    const std::string driver = "/sys/bus/pci/drivers/vfio-pci/";
+    const Outcome outcome =
+        shell("pcienic-irqtest -s " + bdf +
+              " --count 100000000 & tool=$!; "
+              "until ls -l /proc/$tool/fd | grep -q vfio-device || ! kill -0 $tool; do sleep 0.1; done; "
+              "echo " +
+              bdf + " > " + driver + "unbind; wait $tool; echo status $?; echo " + bdf + " > " + driver + "bind");
+    EXPECT_THAT(outcome.text, HasSubstr("INTERRUPTED"));
+    EXPECT_THAT(outcome.text, HasSubstr("the kernel wants the device back"));
+    EXPECT_THAT(outcome.text, HasSubstr("status 1\n"));
+    EXPECT_EQ(irqtest("--count 1").status, 0) << "it is back";
 }
 
 TEST(Irqtest, HelpNamesExamplesOptionsAndExitCodes) {

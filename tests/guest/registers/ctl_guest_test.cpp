@@ -56,6 +56,16 @@ TEST(CtlProcesses, OperationsOfOneInvocationShareTheDevice) {
                   "DMA_RING_SIZE 0x418 = 0x00000000 := 0x00000005 -> 0x00000005\n0x00000005\n");
 }
 
+// The number of a stream that is closed goes to the next file that is opened, and that would be a device's.
+TEST(CtlProcesses, ClosedStreamsAreNeverTheDevice) {
+    EXPECT_EQ(ctl("write SCRATCH=1").status, 0);
+    EXPECT_EQ(ctl("write SCRATCH64=1").status, 0);
+    for (const char* closed : {"<&-", ">&-", "2>&-", "<&- >&- 2>&-"})
+        shell(std::string{"sh -c 'pcienic-ctl -v read ID VERSION "} + closed + "'");
+    EXPECT_OUTPUT(ctl("read SCRATCH"), "0x00000001\n");
+    EXPECT_OUTPUT(ctl("read SCRATCH64"), "0x0000000000000001\n");
+}
+
 // --- registers ------------------------------------------------------------------------------------------------------
 
 TEST(CtlRegisters, AreReadByNameFieldAndOffset) {
@@ -158,6 +168,18 @@ TEST(CtlDevice, MovesBytesByDma) {
         EXPECT_EQ(dma.status, 0) << arguments << dma.err;
         EXPECT_THAT(dma.out, HasSubstr("verified")) << arguments;
     }
+}
+
+// Whoever unbinds the device waits in the kernel until it is closed.
+TEST(CtlDevice, IsGivenUpWhenTheKernelWantsItBack) {
+    const std::string driver = "/sys/bus/pci/drivers/vfio-pci/";
+    const Outcome outcome = shell(
+        "pcienic-ctl watch SCRATCH --interval 60m & tool=$!; "
+        "until ls -l /proc/$tool/fd | grep -q vfio-device || ! kill -0 $tool; do sleep 0.1; done; echo " +
+        kPcienic + " > " + driver + "unbind; wait $tool; echo status $?; echo " + kPcienic + " > " + driver + "bind");
+    EXPECT_THAT(outcome.err, HasSubstr("the kernel wants the device back"));
+    EXPECT_THAT(outcome.out, HasSubstr("status 1\n"));
+    EXPECT_EQ(ctl("read ID").status, 0) << "it is back";
 }
 
 // --- other devices --------------------------------------------------------------------------------------------------

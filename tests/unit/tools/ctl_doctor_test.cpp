@@ -68,12 +68,13 @@ TEST_F(CtlDoctor, FindsAMachineThatHasAllOfIt) {
     equip();
     const Json told = row({});
     for (const Json& check : told["machine"]) {
-        if (check["subject"] != "kernel") {
+        if (check["subject"] != "kernel" && check["subject"] != "no-IOMMU mode") {
             EXPECT_EQ(check["state"], "ok") << check;
         }
         EXPECT_TRUE(check["remedy"].is_null()) << check;
     }
-    for (const Json& backend : told["backends"]) EXPECT_EQ(backend["state"], "ok") << backend;
+    for (const Json& backend : told["backends"])
+        EXPECT_EQ(backend["state"], backend["subject"] == "vfio-noiommu" ? "missing" : "ok") << backend;
     EXPECT_EQ(about(told["machine"], "IOMMU")["what"], "dmar0, bus addresses of 48 bits");
     EXPECT_EQ(about(told["machine"], "pages of 2 MiB")["what"], "6 free of 8");
     EXPECT_TRUE(told["device"].is_null());
@@ -83,7 +84,7 @@ TEST_F(CtlDoctor, TellsWhatIsMissingAndWhatToDo) {
     sysfs_.add_driver("vfio-pci");
     const Json told = row({});
     EXPECT_EQ(about(told["machine"], "IOMMU")["state"], "ok") << "the width alone is not told";
-    for (const char* subject : {"IOMMUFD", "VFIO device nodes", "no-IOMMU mode", "uio_pci_generic"}) {
+    for (const char* subject : {"IOMMUFD", "VFIO device nodes", "uio_pci_generic"}) {
         EXPECT_EQ(about(told["machine"], subject)["state"], "missing") << subject;
         EXPECT_FALSE(about(told["machine"], subject)["remedy"].is_null()) << subject;
     }
@@ -162,6 +163,33 @@ TEST_F(CtlDoctor, DrawsTheBusAddresses) {
     const Outcome drawn = run({"doctor", kBdf});
     EXPECT_THAT(drawn.out, AllOf(HasSubstr("bus addresses of 48 bits"), HasSubstr("1 MiB"), HasSubstr("░░░░░░░░░░"),
                                  HasSubstr("✔ vfio"), HasSubstr("auto takes vfio")));
+}
+
+TEST_F(CtlDoctor, HasNoBusAddressesWhereNoIommuTranslates) {
+    add_pcienic();
+    put(sysfs_.root().sys / "kernel/iommu_groups/1/name", "vfio-noiommu");
+    EXPECT_TRUE(row({kBdf}, 4)["addresses"]["ranges"].empty());
+    EXPECT_THAT(run({"doctor", kBdf}).out, HasSubstr("none: no IOMMU translates for it"));
+}
+
+TEST_F(CtlDoctor, TellsWhoHasTheDeviceOpen) {
+    equip();
+    add_pcienic();
+    const uiovfio::SysfsRoot root = sysfs_.root();
+    put(root.proc / "4711/comm", "my-driver");
+    fs::create_directories(root.proc / "4711/fd");
+    fs::create_symlink(root.dev / "vfio/1", root.proc / "4711/fd/5");
+    const Json told = row({kBdf});
+    EXPECT_EQ(told["device"]["holders"][0]["process"], 4711);
+    EXPECT_THAT(run({"doctor", kBdf}).out, HasSubstr("held by process 4711 (my-driver)"));
+}
+
+TEST_F(CtlDoctor, SaysWhatIsReadyButNotChosen) {
+    equip();
+    sysfs_.add(kBdf, 0x1af4, 0x10f2, "");
+    put(sysfs_.root().sys / "bus/pci/devices" / kBdf / "config", "");
+    EXPECT_THAT(run({"doctor", kBdf}).out,
+                HasSubstr("auto takes none: what is ready has to be named, as --backend sysfs"));
 }
 
 TEST_F(CtlDoctor, ReadsNonsenseAsNothing) {

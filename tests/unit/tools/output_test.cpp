@@ -112,7 +112,7 @@ TEST(Guarded, OutputThatCannotBeWrittenIsAFailure) {
         return Exit::ok;
     };
     EXPECT_EQ(guarded("tool", out, err, write), 1);
-    EXPECT_EQ(err.str(), "tool: the output could not be written: is the disk full?\n");
+    EXPECT_EQ(err.str(), "tool: the output could not be written: is it closed, or the disk full?\n");
 }
 
 TEST(Guarded, TurnsExceptionsIntoOneLineAndACode) {

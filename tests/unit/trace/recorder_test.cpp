@@ -447,6 +447,26 @@ TEST_F(Recorder, GoesOnWithoutTheFileWhereItCannotGrow) {
     EXPECT_NE(trace.end(), TraceEnd::closed);
 }
 
+// Few records are written only at the end: what that does not keep is missing, too.
+TEST_F(Recorder, TellsWhatTheLastWriteDidNotKeep) {
+    struct rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+    auto device = open();
+    struct rlimit narrow = before;
+    narrow.rlim_cur = std::filesystem::file_size(file);
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &narrow), 0);
+    device.bar(0).window().store<std::uint32_t>(0x10, 1);
+    device.close();
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    std::signal(SIGXFSZ, ignored);
+    const auto status = trace_status(device);
+    ASSERT_TRUE(status);
+    EXPECT_EQ(status->system_errno, EFBIG);
+    EXPECT_GT(status->missing, 0u);
+    EXPECT_EQ(status->records, 0u);
+}
+
 TEST_F(Recorder, LeavesTheFileToTheParentWhereAChildEndsTheDevice) {
     auto device = open();
     const auto window = device.bar(0).window();

@@ -71,7 +71,7 @@ class Binding : public testing::Test {
             tree.set_driver(bdf, "");
         } else if (name == "bind") {
             const std::string driver = file.parent_path().filename();
-            if (driver == refuses || bdf + " " + driver == refuses) return ENODEV;
+            if (driver == refuses || bdf + " " + driver == refuses) return refusal;
             tree.set_driver(bdf, driver);
             if (on_bind) on_bind();
         } else if (name == "drivers_probe") {
@@ -97,8 +97,9 @@ class Binding : public testing::Test {
     test::FakeTree tree;
     std::vector<std::string> log;
     std::map<std::string, std::pair<int, int>> failures;  // file -> errno, how often
-    std::string refuses;                                  // a driver, or a function and a driver
-    std::function<void()> on_bind;                        // what else the kernel does then
+    int refusal = ENODEV;
+    std::string refuses;            // a driver, or a function and a driver
+    std::function<void()> on_bind;  // what else the kernel does then
 };
 
 TEST_F(Binding, GoesThroughTheOverrideAndRemembers) {
@@ -185,6 +186,17 @@ TEST_F(Binding, RollsBackWhenTheDriverRefuses) {
     EXPECT_EQ(driver(), "e1000e");
     EXPECT_EQ(driver_override(), "");
     EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
+}
+
+// Its probe ends in EINVAL then, and says nothing.
+TEST_F(Binding, SaysThatVfioWantsAnIommu) {
+    refuses = "vfio-pci";
+    refusal = EINVAL;
+    EXPECT_THAT(error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); }),
+                AllOf(HasSubstr("takes no device without an IOMMU"), HasSubstr("intel_iommu=on")));
+    tree.set_group(kDevice, 7);
+    EXPECT_THAT(error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); }),
+                HasSubstr("did not take the device"));
 }
 
 TEST_F(Binding, RollsBackWhenItMayNot) {

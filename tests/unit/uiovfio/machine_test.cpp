@@ -53,6 +53,14 @@ TEST_F(Machine, AnIommuIsNamedWithItsWidth) {
     EXPECT_EQ(iommu_width(tree.root), 39U);
 }
 
+// It is no advice to who has an IOMMU: nothing guards memory then.
+TEST_F(Machine, AdvisesNoNoIommuModeWhereThereIsAnIommu) {
+    EXPECT_THAT(about("no-IOMMU mode").remedy, Not(IsEmpty()));
+    std::filesystem::create_directories(tree.root.sys / "class/iommu/dmar0");
+    EXPECT_EQ(about("no-IOMMU mode").state, CheckState::missing);
+    EXPECT_THAT(about("no-IOMMU mode").remedy, IsEmpty());
+}
+
 TEST_F(Machine, TheDevicesOwnIommuCounts) {
     const auto bdf = Bdf::parse("0000:01:00.0");
     test::FakeTree::put(tree.root.sys / "class/iommu/dmar0/intel-iommu/cap", "d2008c222f0606\n");

@@ -226,6 +226,7 @@ TEST_F(UseOf, HoldersAreNamed) {
 TEST_F(UseOf, AGroupThatDoesNotOpenIsHeld) {
     tree.set_group(kDevice, 7);
     detail::replace_try_open([&](const fs::path& node) { return node == tree.root.dev / "vfio/7" ? EBUSY : ENOENT; });
+    tree.set_driver(kDevice, "nvme");
     EXPECT_FALSE(is_held(kBdf, tree.root)) << "not bound to vfio-pci";
     tree.set_driver(kDevice, "vfio-pci");
     EXPECT_TRUE(is_held(kBdf, tree.root));
@@ -233,6 +234,18 @@ TEST_F(UseOf, AGroupThatDoesNotOpenIsHeld) {
     EXPECT_TRUE(is_held(kBdf, tree.root)) << "the node where there is no IOMMU";
     detail::replace_try_open([](const fs::path&) { return EACCES; });
     EXPECT_FALSE(is_held(kBdf, tree.root));
+}
+
+// As it looks while a removal waits for whoever has the device open.
+TEST_F(UseOf, ADeviceWhoseDriverIsBeingTakenAwayIsHeld) {
+    tree.set_group(kDevice, 7);
+    detail::replace_try_open([&](const fs::path& node) { return node == tree.root.dev / "vfio/7" ? EBUSY : ENOENT; });
+    EXPECT_TRUE(is_held(kBdf, tree.root));
+    tree.add_function("0000:01:00.1");
+    tree.join_group("0000:01:00.1", 7);
+    EXPECT_TRUE(is_held(kBdf, tree.root));
+    tree.set_driver("0000:01:00.1", "vfio-pci");
+    EXPECT_FALSE(is_held(kBdf, tree.root)) << "it may be that other one which is open";
 }
 
 TEST_F(UseOf, ADeviceWhoseNodeIsOpenIsHeld) {

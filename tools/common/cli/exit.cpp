@@ -4,6 +4,8 @@
 #include <exception>
 #include <ostream>
 
+#include "cli/streams.hpp"
+
 namespace pcienic::cli {
 
 Exit exit_for(uiovfio::Errc errc) noexcept {
@@ -46,9 +48,11 @@ int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const s
         err << tool << ": " << error.what() << '\n';
         return static_cast<int>(code);
     };
+    occupy_closed_streams();
     try {
         const Exit code = body();
-        if (!out.flush()) throw Failure{Exit::failure, "the output could not be written: is the disk full?"};
+        if (!out.flush())
+            throw Failure{Exit::failure, "the output could not be written: is it closed, or the disk full?"};
         return static_cast<int>(code);
     } catch (const Failure& failure) {
         return end(failure, failure.code());

@@ -45,7 +45,8 @@ class Failure : public std::runtime_error {
 Exit exit_for(uiovfio::Errc errc) noexcept;
 
 /// Runs a tool's body; an exception becomes one line "TOOL: MESSAGE" on `err` and its exit code. So does output that
-/// could not be written: a full disk must not leave half a document and a success.
+/// could not be written: a full disk must not leave half a document and a success. Standard streams that are closed are
+/// made harmless first.
 int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const std::function<Exit()>& body);
 
 }  // namespace pcienic::cli

@@ -64,6 +64,8 @@ struct PciFunction {
     std::string driver;           ///< name of the kernel driver that has it, or empty
     std::string driver_override;  ///< the only driver that may take it, or empty
     std::optional<unsigned> iommu_group;
+    /// Whether an IOMMU translates for it. VFIO's no-IOMMU mode makes groups, too, for devices without one.
+    bool is_behind_iommu = false;
     std::vector<Bdf> group_members;                ///< all functions of the group, itself included, in order
     std::vector<ReservedRegion> reserved_regions;  ///< of the group, in order
     std::optional<int> numa_node;

@@ -64,7 +64,8 @@ std::string to_string(const Holder& holder);
 std::vector<Holder> holders_of(const Bdf& bdf, const SysfsRoot& root = {});
 
 /// Whether some process has the function's VFIO group or the function itself open, so that unbinding it from vfio-pci
-/// would block until that ends. False for another driver, and where this process may not look.
+/// would block until that ends; also while the kernel waits in unbinding or removing it, and names no driver any more.
+/// False for another driver, and where this process may not look.
 bool is_held(const Bdf& bdf, const SysfsRoot& root = {});
 
 }  // namespace uiovfio

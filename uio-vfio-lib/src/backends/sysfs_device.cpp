@@ -144,7 +144,7 @@ void SysfsDevice::throw_not_mapped(unsigned bar, const Error& error) const {
                                 "holds",
                                 function_.driver.empty() ? "" : " (" + function_.driver + ")"),
                     error.system_errno(),
-                    fmt::format("take the device from the driver with `pcienic-ctl -s {} unbind`, or boot with "
+                    fmt::format("take the device from the driver with `pcienic-ctl -s {} unbind --none`, or boot with "
                                 "iomem=relaxed",
                                 object())};
     if (error.system_errno() == EPERM)

@@ -11,9 +11,12 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "obstacles.hpp"
 #include "reserved_regions.hpp"
+#include "text.hpp"
+#include "uiovfio/use.hpp"
 #include "vfio_calls.hpp"
 
 namespace uiovfio::detail {
@@ -90,8 +93,11 @@ class Opening {
         if (outcome == Joining::member_already)
             throw Error{Errc::device_busy, object_, "this process has the device open already", 0,
                         "use that Device, or close it first"};
-        throw Error{Errc::group_busy, object_, fmt::format("{} is held by another process", node_), EBUSY,
-                    fmt::format("end that process; `fuser -v {}` names it", node_)};
+        std::vector<std::string> names;
+        for (const Holder& holder : holders_of(function_.bdf, options_.root)) names.push_back(to_string(holder));
+        throw Error{Errc::group_busy, object_,
+                    fmt::format("{} is held by {}", node_, names.empty() ? "another process" : detail::join(names)),
+                    EBUSY, fmt::format("end that process; `fuser -v {}` names it", node_)};
     }
 
     /// Null while the group is busy.
@@ -120,7 +126,8 @@ class Opening {
         if (error == ENODEV || error == ENXIO)
             throw Error{Errc::device_gone, object_, fmt::format("{} failed", call), error,
                         "see that the device is still in its slot and bound to vfio-pci"};
-        throw Error{Errc::system_error, object_, fmt::format("{} failed", call), error};
+        throw Error{Errc::system_error, object_, fmt::format("{} failed", call), error,
+                    error == EMFILE ? "raise the limit of open files with `ulimit -n`" : ""};
     }
 
     [[noreturn]] void denied(const std::string& node, int error, std::string remedy = {}) const {
