@@ -145,11 +145,11 @@ TEST(Irqtest, EndsWhenTheKernelWantsTheDeviceBack) {
     const std::string bdf = std::string{std::getenv("PCIENIC_BDFS")}.substr(0, 12);
     const std::string driver = "/sys/bus/pci/drivers/vfio-pci/";
     const Outcome outcome =
-        shell("pcienic-irqtest -s " + bdf +
+        shell("{ pcienic-irqtest -s " + bdf +
               " --count 100000000 & tool=$!; "
               "until ls -l /proc/$tool/fd | grep -q vfio-device || ! kill -0 $tool; do sleep 0.1; done; "
               "echo " +
-              bdf + " > " + driver + "unbind; wait $tool; echo status $?; echo " + bdf + " > " + driver + "bind");
+              bdf + " > " + driver + "unbind; wait $tool; echo status $?; echo " + bdf + " > " + driver + "bind; }");
     EXPECT_THAT(outcome.text, HasSubstr("INTERRUPTED"));
     EXPECT_THAT(outcome.text, HasSubstr("the kernel wants the device back"));
     EXPECT_THAT(outcome.text, HasSubstr("status 1\n"));

@@ -136,7 +136,7 @@ TEST(CtlExitCodes, NoRightsIs4) {
 
 TEST(CtlExitCodes, ADeviceInUseIs4) {
     const uiovfio::Device holder = uiovfio::Device::open(uiovfio::Bdf::parse(kPcienic));
-    EXPECT_REFUSED(ctl("read ID"), 4, HasSubstr("another process"));
+    EXPECT_REFUSED(ctl("read ID"), 4, HasSubstr("held by process " + std::to_string(::getpid())));
 }
 
 TEST(CtlExitCodes, ATimeoutIs6) {

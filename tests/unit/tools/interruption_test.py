@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """pcienic-irqtest that takes its time: a terminal sees how far it is, and Ctrl-C ends it with what it found."""
 
