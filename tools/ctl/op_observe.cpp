@@ -16,6 +16,7 @@
 #include "cli/input.hpp"
 #include "cli/interruption.hpp"
 #include "cli/number.hpp"
+#include "cli/removal.hpp"
 #include "operation.hpp"
 #include "policy.hpp"
 #include "rows.hpp"
@@ -29,21 +30,11 @@ using cli::Interruption;
 using cli::Json;
 using Clock = std::chrono::steady_clock;
 
-/// The kernel holds up whoever unbinds or removes the device until it is closed.
-void leave_if_asked(Session& session) {
-    uiovfio::Device& device = session.device();
-    if (device.events().try_take(uiovfio::DeviceEvent::removal_request) != 0)
-        throw Failure{Exit::failure,
-                      fmt::format("{}: the kernel wants the device back, for somebody unbinds or removes "
-                                  "it: ended, so that they can",
-                                  to_string(device.bdf()))};
-}
-
-/// Sleeps, in slices so that a signal which came just before the sleep is noticed too.
-void pause_for(std::chrono::nanoseconds time, Session& session) {
+/// Sleeps, in slices so that a signal which came just before the sleep, and the kernel's request, are noticed too.
+void pause_for(std::chrono::nanoseconds time, cli::RemovalRequest& request) {
     const auto end = Clock::now() + time;
     while (!Interruption::came()) {
-        leave_if_asked(session);
+        if (request.came()) throw request.failure();
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
         if (left <= 0) return;
         poll(nullptr, 0, static_cast<int>(std::min<std::int64_t>(left, 100)));
@@ -117,6 +108,7 @@ class Wait : public Operation {
 
     Exit run(Session& session) override {
         const Interruption guard;
+        cli::RemovalRequest request{session.device()};
         const auto start = Clock::now();
         for (;;) {
             const auto elapsed =
@@ -129,7 +121,7 @@ class Wait : public Operation {
                               fmt::format("{}: not so within {}, it is {}: give it longer with --timeout", text_,
                                           timeout_, value_row(condition_.place, raw)["value_hex"].get<std::string>())};
             }
-            pause_for(step_, session);
+            pause_for(step_, request);
         }
     }
 
@@ -189,9 +181,10 @@ class Watch : public Operation {
 
     Exit run(Session& session) override {
         const Interruption guard;
+        cli::RemovalRequest request{session.device()};
         const auto start = Clock::now();
         for (std::uint64_t look = 0; look != looks_ && !Interruption::came(); ++look) {
-            if (look != 0) pause_for(step_, session);
+            if (look != 0) pause_for(step_, request);
             this->look(session, Clock::now() - start);
         }
         return Interruption::came() ? Exit::interrupted : Exit::ok;

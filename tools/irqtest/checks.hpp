@@ -65,7 +65,8 @@ struct SourceReport {
     std::vector<std::string> problems;  // what failed, a sentence each, with the vector and what is known of the cause
     bool complete = true;               // false where Plan::go_on ended it: what is told was found until then
 
-    bool passed() const { return problems.empty() && complete; }
+    bool held() const { return problems.empty(); }
+    bool passed() const { return held() && complete; }
 };
 
 // Runs the plan's checks with one source; Via::device needs the driver. Interrupts must be enabled, in the mode that is

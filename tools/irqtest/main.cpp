@@ -7,7 +7,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -24,6 +23,7 @@
 #include "cli/number.hpp"
 #include "cli/output.hpp"
 #include "cli/progress.hpp"
+#include "cli/removal.hpp"
 #include "cli/selector.hpp"
 #include "cli/tool.hpp"
 #include "report.hpp"
@@ -128,26 +128,6 @@ InterruptMode choose_mode(uiovfio::Device& device, std::string& wanted) {
         fmt::format("{}: there is no --mode {}, so there is nothing to test: there is {}", object, wanted, others));
 }
 
-// Whether the kernel wants the device back. It holds up whoever asked for it until the device is closed.
-class RemovalRequest {
-  public:
-    explicit RemovalRequest(uiovfio::Device& device) : events_(device.events()) {}
-
-    // Looks ten times a second at most: a look is a system call, and this is asked before each firing.
-    bool came() {
-        constexpr auto kInterval = std::chrono::milliseconds(100);
-        const auto now = std::chrono::steady_clock::now();
-        if (came_ || now < next_) return came_;
-        next_ = now + kInterval;
-        return came_ = events_.try_take(uiovfio::DeviceEvent::removal_request) != 0;
-    }
-
-  private:
-    uiovfio::DeviceEvents& events_;
-    std::chrono::steady_clock::time_point next_{};
-    bool came_ = false;
-};
-
 // With INTx the device's vectors all share the one line, so they can be told apart only by the device.
 std::vector<unsigned> choose_vectors(const std::string& list, unsigned limit) {
     std::vector<unsigned> vectors(limit);
@@ -209,7 +189,7 @@ cli::Exit test(Settings& settings) {
 
     const cli::Interruption interruption;
     std::optional<cli::Progress> progress{std::in_place, std::string{kName}, std::cerr, isatty(STDERR_FILENO) == 1};
-    RemovalRequest request{device};
+    cli::RemovalRequest request{device};
     std::vector<SourceReport> sources;
     const auto check = [&](Via via) {
         Plan plan = settings.plan;
@@ -227,13 +207,8 @@ cli::Exit test(Settings& settings) {
     progress.reset();  // its line goes before the table comes
     show(settings, device, sources);
     if (std::ranges::all_of(sources, &SourceReport::passed)) return cli::Exit::ok;
-    const bool held = std::ranges::all_of(sources, [](const auto& source) { return source.problems.empty(); });
-    if (held && request.came())
-        throw cli::Failure(
-            cli::Exit::failure,
-            fmt::format("{}: the kernel wants the device back, for somebody unbinds or removes it: ended, "
-                        "so that they can",
-                        to_string(device.bdf())));
+    const bool held = std::ranges::all_of(sources, &SourceReport::held);
+    if (held && request.came()) throw request.failure();
     return held ? cli::Exit::interrupted : cli::Exit::check_failed;
 }
 

@@ -127,7 +127,7 @@ std::string to_table(const std::vector<SourceReport>& sources, bool histogram, b
         for (const std::string& problem : source.problems)
             fmt::format_to(to, "{} via {}, {}\n", paint("problem:", Style::red, colour), name(source.via), problem);
     }
-    const bool held = std::ranges::all_of(sources, [](const auto& source) { return source.problems.empty(); });
+    const bool held = std::ranges::all_of(sources, &SourceReport::held);
     const bool complete = std::ranges::all_of(sources, &SourceReport::complete);
     if (held)
         fmt::format_to(to, "\n{}\n",

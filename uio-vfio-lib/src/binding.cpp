@@ -172,11 +172,10 @@ void Binding::set_override(std::string_view driver) const {
 void Binding::unbind(const BindOptions& options) const {
     // The kernel would wait in this very write, and not even a signal would end that.
     if (!wait_until(options.busy_timeout, kBusyPause, [this] { return !is_held(bdf_, root_); })) {
-        std::vector<std::string> names;
-        for (const Holder& holder : holders_of(bdf_, root_)) names.push_back(to_string(holder));
+        const std::string holders = holders_text(bdf_, root_);
         throw Error{Errc::device_busy, object_,
-                    fmt::format("{} still open through VFIO{}{}", names.empty() ? "it is" : "it, or its group, is",
-                                names.empty() ? "" : ": by ", join(names))};
+                    fmt::format("{} still open through VFIO{}{}", holders.empty() ? "it is" : "it, or its group, is",
+                                holders.empty() ? "" : ": by ", holders)};
     }
     const fs::path file = directory_ / "driver/unbind";
     int error = 0;

@@ -20,6 +20,7 @@
 #include "sysfs_files.hpp"
 #include "text.hpp"
 #include "uiovfio/sysfs.hpp"
+#include "uiovfio/use.hpp"
 
 namespace uiovfio {
 
@@ -227,6 +228,12 @@ fs::path uio_node(const Bdf& bdf, const SysfsRoot& root) {
     for (const auto& entry : fs::directory_iterator{device_directory(root, bdf) / "uio", none})
         return root.dev / entry.path().filename();
     return {};
+}
+
+std::string holders_text(const Bdf& bdf, const SysfsRoot& root) {
+    std::vector<std::string> texts;
+    for (const Holder& holder : holders_of(bdf, root)) texts.push_back(to_string(holder));
+    return join(texts);
 }
 
 void throw_obstacle(const Obstacle& obstacle) {

@@ -5,6 +5,7 @@
 /// What the backends themselves need of obstacles; the public part is in uiovfio/sysfs.hpp.
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "uiovfio/backends.hpp"
@@ -23,6 +24,9 @@ namespace uiovfio::detail {
 /// drivers/vfio/group.c asks for it at every step, of whoever may open the node, too.
 inline constexpr const char* kNoIommuNeedsRoot =
     "run as root: without an IOMMU the kernel asks for the capability CAP_SYS_RAWIO";
+
+/// "process 4711 (my-driver), process 4712": holders_of(); empty for none that may be seen.
+[[nodiscard]] std::string holders_text(const Bdf& bdf, const SysfsRoot& root);
 
 [[noreturn]] void throw_obstacle(const Obstacle& obstacle);
 

@@ -140,7 +140,8 @@ TEST(Irqtest, OtherDevicesAreTestedByTheLoopback) {
     EXPECT_THAT(has_none.text, HasSubstr("there is MSI 1, INTx 1"));
 }
 
-// Whoever unbinds the device waits in the kernel until it is closed.
+// Whoever unbinds the device waits in the kernel until it is closed. That another process has opened it no event tells:
+// its files are looked at until they show it.
 TEST(Irqtest, EndsWhenTheKernelWantsTheDeviceBack) {
     const std::string bdf = std::string{std::getenv("PCIENIC_BDFS")}.substr(0, 12);
     const std::string driver = "/sys/bus/pci/drivers/vfio-pci/";

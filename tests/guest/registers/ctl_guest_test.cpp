@@ -174,9 +174,9 @@ TEST(CtlDevice, MovesBytesByDma) {
 TEST(CtlDevice, IsGivenUpWhenTheKernelWantsItBack) {
     const std::string driver = "/sys/bus/pci/drivers/vfio-pci/";
     const Outcome outcome = shell(
-        "pcienic-ctl watch SCRATCH --interval 60m & tool=$!; "
-        "until ls -l /proc/$tool/fd | grep -q vfio-device || ! kill -0 $tool; do sleep 0.1; done; echo " +
-        kPcienic + " > " + driver + "unbind; wait $tool; echo status $?; echo " + kPcienic + " > " + driver + "bind");
+        "mkfifo /tmp/line; pcienic-ctl watch SCRATCH --interval 60m >/tmp/line & "
+        "read first </tmp/line; echo " +
+        kPcienic + " > " + driver + "unbind; wait $!; echo status $?; echo " + kPcienic + " > " + driver + "bind");
     EXPECT_THAT(outcome.err, HasSubstr("the kernel wants the device back"));
     EXPECT_THAT(outcome.out, HasSubstr("status 1\n"));
     EXPECT_EQ(ctl("read ID").status, 0) << "it is back";

@@ -167,6 +167,14 @@ TEST_F(CtlBind, RestoresAllThatIsOnRecord) {
     EXPECT_REFUSED(run({"-s", "04.0", "restore", "--all"}), 2, HasSubstr("--all"));
 }
 
+TEST_F(CtlBind, RestoresTheOneThatIsOnRecord) {
+    sysfs_.add(kOther, 0x8086, 0x10d3, "igb");
+    EXPECT_EQ(run({"-s", "05.0", "bind"}).code, 0);
+    EXPECT_THAT(run({"-n", "restore"}).out, StartsWith("would take 0000:00:05.0"));
+    EXPECT_EQ(run({"-s", "04.0", "bind"}).code, 0);
+    EXPECT_REFUSED(run({"restore"}), 3, HasSubstr("0000:00:04.0, 0000:00:05.0"), HasSubstr("--all"));
+}
+
 TEST_F(CtlBind, RestoreAllGoesOnWhereOneFails) {
     sysfs_.add(kOther, 0x8086, 0x10d3, "igb");
     EXPECT_EQ(run({"-s", "04.0", "-s", "05.0", "bind"}).code, 0);

@@ -424,22 +424,36 @@ TEST_F(Recorder, LeavesTheDeviceAloneWhereTheDiskIsFull) {
     EXPECT_EQ(error->system_errno(), ENOSPC);
 }
 
+/// While it lives, no file of this process grows beyond so many bytes: as on a full disk, writing fails with EFBIG.
+class NoLongerFiles {
+  public:
+    explicit NoLongerFiles(std::uintmax_t bytes) {
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        struct rlimit narrow = before_;
+        narrow.rlim_cur = bytes;
+        if (::setrlimit(RLIMIT_FSIZE, &narrow) != 0) throw std::runtime_error{"no limit of files' sizes"};
+    }
+    ~NoLongerFiles() {
+        ::setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, handler_);
+    }
+    NoLongerFiles(const NoLongerFiles&) = delete;
+    NoLongerFiles& operator=(const NoLongerFiles&) = delete;
+
+  private:
+    void (*handler_)(int) = std::signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before_{};
+};
+
 TEST_F(Recorder, GoesOnWithoutTheFileWhereItCannotGrow) {
-    // As long as the header, and no longer: what follows finds no room.
-    struct rlimit before{};
-    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-    const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
     auto device = open();
-    struct rlimit narrow = before;
-    narrow.rlim_cur = 6000;
-    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &narrow), 0);
+    std::optional<NoLongerFiles> limit{6000};  // about as long as the header: what follows finds no room
     const auto window = device.bar(0).window();
     for (unsigned i = 0; i < 5000; ++i) window.store<std::uint32_t>(0x10, i);
     EXPECT_EQ(window.load<std::uint32_t>(0x10), 4999u) << "the device does not notice";
     const auto status = trace_status(device);
     device.close();
-    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-    std::signal(SIGXFSZ, ignored);
+    limit.reset();
     ASSERT_TRUE(status);
     EXPECT_EQ(status->system_errno, EFBIG);
     EXPECT_GT(status->missing, 0u);
@@ -449,17 +463,11 @@ TEST_F(Recorder, GoesOnWithoutTheFileWhereItCannotGrow) {
 
 // Few records are written only at the end: what that does not keep is missing, too.
 TEST_F(Recorder, TellsWhatTheLastWriteDidNotKeep) {
-    struct rlimit before{};
-    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-    const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
     auto device = open();
-    struct rlimit narrow = before;
-    narrow.rlim_cur = std::filesystem::file_size(file);
-    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &narrow), 0);
+    std::optional<NoLongerFiles> limit{std::filesystem::file_size(file)};
     device.bar(0).window().store<std::uint32_t>(0x10, 1);
     device.close();
-    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-    std::signal(SIGXFSZ, ignored);
+    limit.reset();
     const auto status = trace_status(device);
     ASSERT_TRUE(status);
     EXPECT_EQ(status->system_errno, EFBIG);

@@ -185,6 +185,40 @@ TEST_F(WhyNotVfio, NoDriverHasTheDevice) {
     EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("no driver has the device"));
 }
 
+TEST_F(WhyNotVfio, TheDriverIsNotLoaded) {
+    tree.set_driver(kDevice, "");
+    fs::remove_all(tree.root.sys / "bus/pci/drivers/vfio-pci");
+    EXPECT_THAT(obstacle().remedy, HasSubstr("`modprobe vfio-pci`, then bind it"));
+    EXPECT_THAT(why_not(kBdf, "uio", tree.root)->remedy, HasSubstr("`modprobe uio_pci_generic`, then bind it"));
+}
+
+TEST_F(WhyNotVfio, ABridgeIsToBeLeft) {
+    tree.add_function("0000:00:1f.0", "0x8086", "0x2918", "0x060100");
+    tree.set_group("0000:00:1f.0", 8);
+    EXPECT_THAT(why_not(Bdf::parse("0000:00:1f.0"), "vfio", tree.root)->remedy, HasSubstr("leave it"));
+}
+
+TEST_F(WhyNotVfio, NoIommuModeIsNothingForADeviceBehindAnIommu) {
+    EXPECT_EQ(why_not(kBdf, "vfio-noiommu", tree.root)->errc, Errc::unsupported);
+}
+
+// What would do for VFIO's nodes does not for sysfs: nobody is told to chown.
+TEST_F(WhyNotVfio, TheFilesOfSysfsAreRoots) {
+    tree.set_driver(kDevice, "");
+    test::FakeTree::put(tree.device(kDevice) / "config", "");
+    test::FakeTree::put(tree.device(kDevice) / "enable", "0");
+    fs::permissions(tree.device(kDevice) / "config", fs::perms{0666});
+    fs::permissions(tree.device(kDevice) / "enable", fs::perms::none);
+    const bool is_root = ::geteuid() == 0;  // who may open everything: look as somebody else
+    ASSERT_TRUE(!is_root || ::seteuid(65534) == 0);
+    const auto found = why_not(kBdf, "sysfs", tree.root);
+    ASSERT_TRUE(!is_root || ::seteuid(0) == 0);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->errc, Errc::permission_denied);
+    EXPECT_THAT(found->what_was_wrong, HasSubstr("enable"));
+    EXPECT_THAT(found->remedy, HasSubstr("run as root"));
+}
+
 TEST_F(WhyNotVfio, DriversThatAreBuiltOnVfioWillDo) {
     tree.set_driver(kDevice, "mlx5_vfio_pci");
     EXPECT_FALSE(why_not_vfio(kBdf, tree.root));

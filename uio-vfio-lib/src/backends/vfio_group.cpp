@@ -11,12 +11,9 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "obstacles.hpp"
 #include "reserved_regions.hpp"
-#include "text.hpp"
-#include "uiovfio/use.hpp"
 #include "vfio_calls.hpp"
 
 namespace uiovfio::detail {
@@ -93,11 +90,10 @@ class Opening {
         if (outcome == Joining::member_already)
             throw Error{Errc::device_busy, object_, "this process has the device open already", 0,
                         "use that Device, or close it first"};
-        std::vector<std::string> names;
-        for (const Holder& holder : holders_of(function_.bdf, options_.root)) names.push_back(to_string(holder));
+        const std::string holders = holders_text(function_.bdf, options_.root);
         throw Error{Errc::group_busy, object_,
-                    fmt::format("{} is held by {}", node_, names.empty() ? "another process" : detail::join(names)),
-                    EBUSY, fmt::format("end that process; `fuser -v {}` names it", node_)};
+                    fmt::format("{} is held by {}", node_, holders.empty() ? "another process" : holders), EBUSY,
+                    fmt::format("end that process; `fuser -v {}` names it", node_)};
     }
 
     /// Null while the group is busy.
