@@ -3,13 +3,16 @@
 # Builds the guest's own kernel, which has what Debian's leave out (docs/design/0004): Debian's source package and
 # kernel-iommufd.config over tinyconfig. No root needed. Ten minutes and more on two processors, once.
 #
-#   build-kernel.sh CACHE_DIR
+#   build-kernel.sh CACHE_DIR      (as setup/cache.sh has it)
 #
 # The last line on standard output is the kernel's directory, <CACHE_DIR>/kernel-<key>: vmlinuz, version, lib/modules,
 # and uapi/, the headers that say what it offers userspace. The key covers the package's version and our own files.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=setup/cache.sh
+. "$here/../setup/cache.sh"
+umask 022
 config=$here/kernel-iommufd.config
 readonly PACKAGE=linux-source-6.12
 readonly NEEDED_MIB=3500 # the package, what it unpacks to, and the objects
@@ -20,8 +23,7 @@ die() {
 }
 
 [[ $# -eq 1 && $1 != -* ]] || die "usage: build-kernel.sh CACHE_DIR" 2
-mkdir -p "$1"
-cache=$(cd "$1" && pwd)
+open_cache "$1" || die "$cache_obstacle: $cache_remedy"
 
 # apt run as root would complain that its unprivileged user cannot write into the cache.
 apt_options=()
@@ -36,8 +38,7 @@ report_if_built() {
     echo "$kernel"
 }
 if report_if_built; then exit 0; fi
-exec {lock}>"$cache/kernel.lock"
-flock "$lock"
+take_lock "$cache/kernel.lock" || die "cannot lock $cache/kernel.lock"
 if report_if_built; then exit 0; fi # another process built it while this one waited
 
 free=$(df --output=avail -BM -- "$cache" | tail -n 1 | tr -dc '0-9')

@@ -3,7 +3,7 @@
 # Builds the guest: a Debian kernel and an initramfs with the userland that every run needs. No root needed: the packages
 # come through apt (which verifies them) into a directory of our own, and nothing of the host's root file system is used.
 #
-#   build.sh CACHE_DIR [--kernel KERNEL]
+#   build.sh CACHE_DIR [--kernel KERNEL]      (CACHE_DIR as setup/cache.sh has it)
 #
 # The last line on standard output is the image's directory, <CACHE_DIR>/guest-<key>: vmlinuz, base.cpio.gz, manifest.json,
 # and with a kernel of our own uapi/, its headers for userspace.
@@ -11,6 +11,10 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=setup/cache.sh
+. "$here/../setup/cache.sh"
+# The image's files have these modes in the guest, whoever builds it.
+umask 022
 inputs=("$here/build.sh" "$here/init" "$here/run-suite" "$here/as-user" "$here/packages" "$here/modules" "$here/build-kernel.sh"
     "$here/kernel-iommufd.config")
 
@@ -65,8 +69,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-mkdir -p "$cache"
-cache=$(cd "$cache" && pwd)
+open_cache "$cache" || die "$cache_obstacle: $cache_remedy"
 
 word_list() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
@@ -95,8 +98,7 @@ if report_if_built; then exit 0; fi
 own_kernel=''
 [[ $kernel_origin != build:* ]] || own_kernel=$("$here/${kernel_origin#*:}" "$cache" | tail -n 1)
 
-exec {lock}>"$cache/guest.lock"
-flock "$lock"
+take_lock "$cache/guest.lock" || die "cannot lock $cache/guest.lock"
 if report_if_built; then exit 0; fi # another process built it while this one waited
 
 work=$(mktemp -d "$cache/guest-building.XXXXXX")
@@ -205,7 +207,7 @@ guest image: the packages could not be downloaded: check the network, run 'apt-g
     printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'user:x:1000:1000:an ordinary user:/tmp:/bin/sh' >"$root/etc/passwd"
     printf '%s\n' 'root:x:0:' 'user:x:1000:' >"$root/etc/group"
 
-    mkdir "$work/image"
+    mkdir -m 700 "$work/image"
     install -m 644 "$system/boot/vmlinuz-$version" "$work/image/vmlinuz"
     [[ -z $own_kernel ]] || cp -r "$own_kernel/uapi" "$work/image/"
     # Sorted, owned by root, one timestamp: the same packages and scripts give the same bytes.

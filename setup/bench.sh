@@ -55,6 +55,7 @@ bench_environment() {
 bench_run() {
     local kernel result status verdict=0
     local -a environment results=() arguments
+    umask "$users_umask"
     mkdir -p -- "$bench_output" || die "cannot create $bench_output" "give another folder with --output"
     mapfile -t environment < <(bench_environment)
     for kernel in "${bench_kernels[@]}"; do

@@ -2,7 +2,20 @@
 # shellcheck shell=bash
 # Our own library, tools and tests, and the guest that runs them. Sourced by ./pcienic.
 
+# In the build folder itself: checkouts may share a cache, and a checkout be built with several.
+readonly BUILD_LOCK=.pcienic.lock
+
+# Whether the build folder is one, and not a folder of the same name that somebody else put there.
+build_is_ours() {
+    local foreign
+    [[ -d $build && ! -L $build ]] || return 1
+    [[ ! -f $build/CMakeCache.txt && ! -d $build/CMakeFiles ]] || return 0
+    foreign=$(find "$build" -mindepth 1 -maxdepth 1 ! -name "$BUILD_LOCK" -printf . -quit)
+    [[ -z $foreign ]]
+}
+
 configure_build() {
+    umask "$users_umask"
     cd "$checkout"
     # The preset says where and how, so that an editor and the front door share one build folder.
     cmake --preset default
@@ -13,12 +26,21 @@ compile_build() {
         need_space "$checkout" 1500 "compiling the library, the tools and the tests"
         step "configuring the build" "configure-$checkout_id" configure_build
     fi
-    step "compiling $1" "compile-$checkout_id" nice cmake --build "$build" --parallel "$(jobs_wanted)" --target "$@"
+    step "compiling $1" "compile-$checkout_id" run_compilers "$@"
+}
+
+run_compilers() {
+    umask "$users_umask"
+    nice cmake --build "$build" --parallel "$(jobs_wanted)" --target "$@"
 }
 
 # setup_build TARGET...: targets of the build folder; `all` includes the tests in their three flavours.
 setup_build() {
-    with_lock "build-$checkout_id" "$build" compile_build "$@"
+    if [[ -L $build || -e $build ]]; then
+        build_is_ours || die "$build is there, and it is no build folder of cmake's" "move it away: the build needs that name"
+    fi
+    (umask "$users_umask" && mkdir -p -- "$build") || die "cannot create $build" "see that the checkout can be written to"
+    with_lock "$build/$BUILD_LOCK" "$build" compile_build "$@"
     export PCIENIC_BUILD=$build
 }
 

@@ -4,6 +4,12 @@
 
 readonly EXIT_FAILED=1 EXIT_USAGE=2
 
+# Restored where the user's own files are made: what goes into the cache is for nobody else to write to (make_cache).
+users_umask=$(umask)
+
+# shellcheck source=setup/cache.sh
+. "$checkout/setup/cache.sh"
+
 # A developer's shell is full of things that change a build: another python, a compiler from a variable, flags, a
 # generator. What we build must not depend on them, and apt's and ninja's messages are read by us.
 use_plain_environment() {
@@ -12,12 +18,6 @@ use_plain_environment() {
         CMAKE_TOOLCHAIN_FILE CMAKE_PREFIX_PATH CMAKE_BUILD_TYPE CTEST_OUTPUT_ON_FAILURE GREP_OPTIONS CDPATH
     export PATH="/usr/bin:/bin:/usr/sbin:/sbin:$PATH"
     export LC_ALL=C.UTF-8
-}
-
-cache_directory() {
-    local home="${HOME:-}"
-    [[ -n $home ]] || home=$(getent passwd "$(id -u)" | cut -d: -f6)
-    printf '%s\n' "${PCIENIC_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/pcienic}"
 }
 
 say() { printf 'pcienic: %s\n' "$*" >&2; }
@@ -35,14 +35,11 @@ usage_error() {
     exit "$EXIT_USAGE"
 }
 
-# Creates the cache; everything half-made lives in $cache/tmp and is renamed into place when it is whole.
+# Makes the cache ready; everything half-made lives in $cache/tmp and is renamed into place when it is whole.
 make_cache() {
-    mkdir -p "$cache/logs" "$cache/tmp" 2>/dev/null ||
-        die "cannot create the cache $cache" "set PCIENIC_CACHE to a directory that you can write to"
-    [[ -w $cache ]] || die "the cache $cache is not writable" "set PCIENIC_CACHE to a directory that you can write to"
-    # Paths below it are compiled into caches, links and build trees.
-    cache=$(cd -- "$cache" && pwd -P)
-    export PCIENIC_CACHE=$cache
+    open_cache "$cache" || die "$cache_obstacle" "$cache_remedy"
+    # What others could write to, they could have us run.
+    umask go-w
 }
 
 free_mib() {
@@ -57,15 +54,14 @@ need_space() {
         "make room there, or set PCIENIC_CACHE to a directory on a larger disk (./pcienic clean removes what pcienic made)"
 }
 
-# with_lock NAME WHAT COMMAND...: checkouts share one cache, and two commands one build folder; neither may build the same
+# with_lock FILE WHAT COMMAND...: checkouts share one cache, and two commands one build folder; neither may build the same
 # thing at once.
 with_lock() {
-    local name=$1 what=$2 lock
+    local file=$1 what=$2 lock
     shift 2
-    exec {lock}>"$cache/$name.lock"
-    if ! flock --nonblock "$lock"; then
+    if ! take_lock "$file" --nonblock; then
         say "waiting for another pcienic that is at work on $what"
-        flock "$lock"
+        take_lock "$file" || die "cannot lock $file" "see that its directory is there, and on a file system that has locks"
     fi
     "$@"
     exec {lock}>&-
@@ -84,12 +80,34 @@ log_position() {
 }
 
 step_child=
+# Set for a step that may not be stopped half-way.
+step_must_end=
+
 stop_step() {
-    [[ -z $step_child ]] || kill -TERM -- "-$step_child" 2>/dev/null || true
+    local tenths
+    [[ -n $step_child ]] || return 0
+    kill -TERM -- "-$step_child" 2>/dev/null || true
+    # Nothing of it may go on behind the prompt.
+    for ((tenths = 0; tenths < 100; tenths++)); do
+        kill -0 -- "-$step_child" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL -- "-$step_child" 2>/dev/null || true
+}
+
+# end_by_signal STATUS
+end_by_signal() {
+    trap '' INT TERM HUP
+    echo >&2
+    if [[ -n $step_child && -n $step_must_end ]]; then
+        say "waiting for $step_must_end, which cannot be stopped half-way"
+        while kill -0 "$step_child" 2>/dev/null; do sleep 0.1; done
+    fi
+    exit "$1"
 }
 trap stop_step EXIT
-trap 'echo >&2; exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'end_by_signal 130' INT
+trap 'end_by_signal 143' TERM HUP
 
 # step LABEL LOG COMMAND...
 # Runs COMMAND with its output in $cache/logs/LOG.log. Says nothing about what takes less than two seconds; otherwise
@@ -102,7 +120,9 @@ step() {
         live=1
         width=$(tput cols 2>/dev/null || echo 100)
     fi
-    : >"$log"
+    # A new file each time, for its owner only.
+    rm -f -- "$log"
+    (umask 077 && : >"$log")
     # A process group of its own: an interrupt stops all of it, compilers included.
     set -m
     ("$@") >"$log" 2>&1 </dev/null &
@@ -141,6 +161,8 @@ explain_failure() {
     local log=$1
     if grep -qE 'No space left on device|not have enough free space|write error' "$log"; then
         say "a disk is full: make room, or set PCIENIC_CACHE to a directory on a larger disk"
+    elif grep -qE '^sudo: a (terminal|password) is required' "$log"; then
+        say "sudo asks for the password each time on this machine, and the installation has no terminal: run './pcienic setup packages' as root once, then this again"
     elif grep -qE 'Could not get lock|dpkg frontend lock' "$log"; then
         say "another program held apt's lock for ten minutes: wait until it has ended, then run this again"
     elif grep -qE 'Packages need to be removed but remove is disabled' "$log"; then

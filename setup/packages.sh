@@ -31,13 +31,18 @@ apt_as_root() {
     if ((EUID == 0)); then
         apt-get "${options[@]}" "$@"
     else
-        sudo env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
+        # It must not ask now: it has no terminal, and would be stopped for reading one.
+        sudo -n env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$@"
     fi
 }
 
 install_packages() {
     local -a names=()
     local line name
+    # A service that a package starts would inherit the lock.
+    [[ -z ${cache_lock:-} ]] || exec {cache_lock}>&-
+    # What packages leave behind is for everybody.
+    umask 022
     # A third party's broken source must not stop us; what matters is whether the installation below succeeds.
     apt_as_root update || true
     while read -r line; do
@@ -72,7 +77,9 @@ setup_packages() {
             "as root: apt-get install --no-install-recommends $(awk '{printf "%s ", $1}' <<<"$missing")"
     fi
     need_space / 1500 "installing $count packages"
+    step_must_end=apt
     step "installing $count packages" packages install_packages "$missing"
+    step_must_end=
     missing=$(missing_packages)
     [[ -z $missing ]] || die "apt reported success, yet these are not installed: ${missing//$'\n'/, }" \
         "see $cache/logs/packages.log"

@@ -18,18 +18,17 @@ readonly QEMU_OPTIONS=(
     --disable-docs --disable-werror --disable-debug-info --disable-install-blobs
 )
 
-# Everything of ours that goes into QEMU.
+# Everything of ours that goes into QEMU, by its path in the checkout.
 qemu_inputs() {
-    local device=$checkout/qemu-device
-    find "$device/core" "$device/qemu" "$device/steps" "$device/overlay" "$device/registers" \
-        "$checkout/setup/qemu-devices" -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z
+    (cd -- "$checkout" && find qemu-device/{core,qemu,steps,overlay,registers} setup/qemu-devices \
+        -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z)
 }
 
 # qemu_key VERSION: names the finished programs. Paths count relative to the checkout, so that clones share them.
 qemu_key() {
     {
         printf '%s\n' "$1" "${QEMU_TARGETS[@]}" "${QEMU_OPTIONS[@]}"
-        qemu_inputs | xargs -0 sha256sum | sed "s|  $checkout/|  |"
+        qemu_inputs | (cd -- "$checkout" && xargs -0 sha256sum)
     } | sha256sum | cut -c 1-16
 }
 
@@ -93,7 +92,6 @@ fetch_qemu() {
     dpkg-source --no-check -x "$work"/qemu_*.dsc "$work/source"
     rm -rf -- "$work/apt" "$work"/qemu_*
     printf '%s\n' "${version#*:}" >"$work/version"
-    chmod 755 "$work"
 }
 
 # copy_qemu WORK: the same from the tree that PCIENIC_QEMU_SRC names, which is not written to.
@@ -102,7 +100,6 @@ copy_qemu() {
     mkdir "$work/source"
     tar -C "$PCIENIC_QEMU_SRC" --exclude=./.git --exclude=./build -cf - . | tar -C "$work/source" -xf -
     printf '%s\n' "$qemu_version" >"$work/version"
-    chmod 755 "$work"
 }
 
 # Sets qemu_version and qemu_tree, fetching or copying the source when it is not there yet.
@@ -116,8 +113,11 @@ find_qemu_source() {
         qemu_version=$(<"$PCIENIC_QEMU_SRC/VERSION")-$(find "$PCIENIC_QEMU_SRC/" \( -name .git -o -path '*/build' \) \
             -prune -o -type f -printf '%P %s %T@\n' | LC_ALL=C sort | sha256sum | cut -c 1-12)
         qemu_tree=$cache/qemu-src-$qemu_version
+        [[ ${qemu_tree##*/} =~ $CACHE_SOURCES ]] ||
+            die "the VERSION of PCIENIC_QEMU_SRC=$PCIENIC_QEMU_SRC says ${qemu_version%-*}, which is no version" \
+                "name the top of an unpacked QEMU source, or unset it for this machine's own source package"
     elif [[ -e $cache/qemu-source-$suite ]]; then
-        qemu_tree=$(readlink -f "$cache/qemu-source-$suite")
+        qemu_tree=$cache/$(readlink -- "$cache/qemu-source-$suite")
         qemu_version=${qemu_tree##*/qemu-src-}
     fi
     [[ -z ${qemu_tree:-} || ! -d $qemu_tree ]] || return 0
@@ -171,15 +171,22 @@ compile_qemu() {
     CCACHE_BASEDIR=$cache nice ninja -j "$(jobs_wanted)" "$@"
 }
 
+# What a run that was killed left behind: there are no others of these names while the lock is held.
+remove_leavings() {
+    local name
+    while IFS= read -r -d '' name; do
+        [[ $name == guest.* || ! $name =~ ${CACHE_FOLDERS[tmp]} ]] || rm -rf -- "$cache/tmp/$name"
+    done < <(cache_entries "$cache/tmp")
+}
+
 build_qemu() {
     local target work options
     local -a programs=()
     for target in "${QEMU_TARGETS[@]}"; do programs+=("qemu-system-${target%-softmmu}"); done
-    # Left behind by a run that was killed: whoever holds the lock is the only one to have such directories.
-    rm -rf -- "$cache"/tmp/qemu*
+    remove_leavings
     find_qemu_source
     qemu_directory=$cache/qemu-$(qemu_key "$qemu_version")
-    [[ ! -d $qemu_directory ]] || return 0
+    if use_qemu; then return 0; fi
     need_space "$cache" 400 "building QEMU"
     step "adding the devices to QEMU $qemu_version" qemu-overlay apply_overlay
     options=$(printf '%s\n' "${QEMU_TARGETS[@]}" "${QEMU_OPTIONS[@]}")
@@ -191,26 +198,55 @@ build_qemu() {
     fi
     step "compiling QEMU $qemu_version" qemu-compile compile_qemu "${programs[@]}"
     work=$(mktemp -d "$cache/tmp/qemu.XXXXXX")
-    chmod 755 "$work"
-    cp -- "${programs[@]/#/$qemu_tree/build/}" "$work/"
+    # Not by a substitution: bash 5.2 takes a & of the path for what was matched.
+    (cd -- "$qemu_tree/build" && cp -- "${programs[@]}" "$work/")
     printf 'QEMU %s\n%s\n' "$qemu_version" "$options" >"$work/about"
     mv -T -- "$work" "$qemu_directory"
+    use_qemu || die "cannot lock $qemu_directory/about" "run this again"
     prune_qemu
 }
 
-# Each edit of a device leaves a finished QEMU behind; the last ten are kept.
+# Holds the finished QEMU, if it is there, for as long as this process and those that it starts live.
+use_qemu() {
+    local lock
+    [[ -f $qemu_directory/about ]] && take_lock "$qemu_directory/about" --shared && touch -- "$qemu_directory"
+}
+
+# Each edit of a device leaves a finished QEMU behind. Those used last are kept, ten of them, and those that are in use.
 prune_qemu() {
-    local old
-    find "$cache" -maxdepth 1 -type d -name 'qemu-????????????????' -printf '%T@ %p\n' | sort -rn | tail -n +11 | cut -d ' ' -f 2- |
-        while read -r old; do rm -rf -- "$old"; done
+    local name lock
+    while IFS= read -r -d '' name; do
+        [[ $name =~ ^qemu-$CACHE_KEY$ ]] || continue
+        take_lock "$cache/$name/about" --nonblock || continue
+        rm -rf -- "${cache:?}/$name"
+        exec {lock}>&-
+    done < <(find "$cache" -mindepth 1 -maxdepth 1 -type d -regextype posix-extended -regex ".*/qemu-$CACHE_KEY" -printf '%T@ %f\0' |
+        sort -zrn | tail -zn +11 | cut -zd ' ' -f 2-)
+}
+
+# The user's own QEMU, found in PATH or by its path; nothing of it is built.
+take_given_qemu() {
+    local given said
+    given=$(type -P -- "$PCIENIC_QEMU") ||
+        die "PCIENIC_QEMU=$PCIENIC_QEMU is not there, or not executable" "name a qemu-system program, or unset it to have QEMU built"
+    said=$("$given" --version 2>&1 </dev/null | head -n 1) || true
+    [[ $said == "QEMU emulator version "* ]] ||
+        die "PCIENIC_QEMU=$PCIENIC_QEMU is no qemu-system program: its --version says '$said'" \
+            "name a qemu-system program, or unset it to have QEMU built"
+    PCIENIC_QEMU=$(realpath -s -- "$given")
+    export PCIENIC_QEMU
 }
 
 setup_qemu() {
+    if [[ -n ${PCIENIC_QEMU:-} ]]; then
+        take_given_qemu
+        return
+    fi
     local qemu_version='' qemu_tree='' qemu_directory='' distribution suite
     distribution=$(os_release NAME)
     distribution=${distribution%% *}
     suite=$(os_release VERSION_CODENAME)
-    with_lock qemu QEMU build_qemu
+    with_lock "$cache/qemu.lock" QEMU build_qemu
     # The first target is what the guests of `test`, `run` and `shell` run on.
     export PCIENIC_QEMU=$qemu_directory/qemu-system-${QEMU_TARGETS[0]%-softmmu}
     # For what its source tree has besides: checkpatch.pl.

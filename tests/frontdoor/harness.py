@@ -50,7 +50,7 @@ class FrontDoorCase(unittest.TestCase):
 
     def pcienic(self, *arguments, fakes=None, wrapper=(), **variables):
         """Runs ./pcienic; its result has returncode, stdout and stderr."""
-        return subprocess.run([*wrapper, str(self.checkout / "pcienic"), *arguments], text=True, check=False,
+        return subprocess.run([*wrapper, str(self.checkout / "pcienic"), *arguments], text=True, check=False, errors="surrogateescape",
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env=self.environment(fakes, **variables))
 
@@ -63,6 +63,10 @@ class FrontDoorCase(unittest.TestCase):
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               env=self.environment(fakes, **variables))
 
+    def mark_cache(self):
+        """Makes the cache one, for a test that puts something into it beforehand."""
+        subprocess.run([str(self.checkout / "setup/cache.sh"), str(self.cache)], check=True, stdout=subprocess.DEVNULL)
+
     def assert_failed(self, result, *, status=1, says=()):
         self.assertEqual(result.returncode, status, result.stdout + result.stderr)
         for text in says:
@@ -71,7 +75,7 @@ class FrontDoorCase(unittest.TestCase):
     def assert_nothing_half_done(self):
         """Only logs, locks and an empty tmp may be left in the cache after a failure."""
         left = {str(p.relative_to(self.cache)) for p in self.cache.rglob("*")} if self.cache.exists() else set()
-        self.assertFalse({name for name in left if not name.startswith("logs") and name not in ("tmp", "qemu.lock")}, left)
+        self.assertFalse({name for name in left if not name.startswith("logs") and name not in ("tmp", "qemu.lock", "CACHEDIR.TAG")}, left)
 
 
 # configure and the build of the small QEMU tree. The build concatenates our sources into the "program", fails on a file

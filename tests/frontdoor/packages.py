@@ -3,6 +3,9 @@
 """The packages: which are missing, what apt is asked for, and what its failures become."""
 
 import os
+import signal
+import subprocess
+import time
 import unittest
 
 import harness
@@ -71,10 +74,61 @@ class Packages(harness.FrontDoorCase):
     @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody who is neither root nor in sudoers")
     def test_neither_root_nor_sudo_names_the_command(self):
         self.cache.mkdir()
-        self.cache.chmod(0o777)
+        os.chown(self.cache, 65534, 65534)
         result = self.pcienic("setup", "packages", fakes={"dpkg-query": NONE_INSTALLED, "sudo": "return 1"},
                               wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
         self.assert_failed(result, says=["apt-get install --no-install-recommends build-essential", "as root"])
+
+    @staticmethod
+    def heed_signals():
+        """What a shell starts in its background ignores interrupts, and so would all that it starts."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def test_interrupt_waits_for_apt(self):
+        """dpkg that is stopped in the middle has to be repaired by hand."""
+        began, go_on, ended = (self.work / name for name in ("began", "go-on", "ended"))
+        apt = (f"[[ \" $* \" == *' install '* ]] || return 0; trap 'echo stopped >{ended}; exit 1' TERM INT; : >{began}; "
+               f"while [[ ! -e {go_on} ]]; do sleep 0.1; done; echo whole >{ended}")
+        fakes = {"dpkg-query": NONE_INSTALLED, "apt-cache": AVAILABLE, "apt-get": apt, "df": "echo 100000M",
+                 "sudo": '[[ $1 != -v ]] || return 0; while [[ $1 != apt-get ]]; do shift; done; "$@"'}
+        for signum, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with self.subTest(signum), subprocess.Popen([str(self.checkout / "pcienic"), "setup", "packages"], text=True,
+                                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                                        env=self.environment(fakes), preexec_fn=self.heed_signals) as setup:
+                while not began.exists():
+                    self.assertIsNone(setup.poll(), "it ended before apt began")
+                    time.sleep(0.05)
+                setup.send_signal(signum)
+                said = ""
+                while "waiting for apt" not in said:
+                    line = setup.stderr.readline()
+                    self.assertTrue(line, said)
+                    said += line
+                setup.send_signal(signum)  # impatience changes nothing
+                self.assertIsNone(setup.poll())
+                self.assertFalse(ended.exists())
+                go_on.touch()
+                self.assertEqual(setup.wait(), status)
+            self.assertEqual(ended.read_text(encoding="utf-8"), "whole\n")
+            for path in (began, go_on, ended):
+                path.unlink()
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody who needs sudo")
+    def test_sudo_never_asks_in_the_step(self):
+        self.cache.mkdir()
+        os.chown(self.cache, 65534, 65534)
+        sudo = ('[[ $1 != -v ]] || return 0; [[ $1 == -n ]] && echo "sudo: a password is required" >&2 || echo "it asked" >&2; return 1')
+        result = self.pcienic("setup", "packages", wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+                              fakes={"dpkg-query": NONE_INSTALLED, "apt-cache": AVAILABLE, "df": "echo 100000M", "sudo": sudo})
+        self.assert_failed(result, says=["sudo: a password is required", "./pcienic setup packages' as root"])
+        self.assertNotIn("it asked", result.stderr)
+
+    def test_packages_are_for_everybody_and_hold_no_lock(self):
+        log = self.work / "apt.log"
+        self.setup_packages(f"{{ umask; ls -l /proc/$BASHPID/fd; }} >>{log}")
+        said = log.read_text(encoding="utf-8")
+        self.assertIn("0022", said)
+        self.assertNotIn("CACHEDIR.TAG", said)
 
     def test_list_is_well_formed(self):
         lines = self.shell("wanted_packages").stdout.splitlines()

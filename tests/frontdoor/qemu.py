@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """How QEMU's source is found and its build is kept, with a small tree in place of QEMU's own."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -102,7 +103,7 @@ class Build(harness.FrontDoorCase):
 
     def test_killed_set_up_is_recovered(self):
         hold = self.cache / "hold"
-        self.cache.mkdir()
+        self.mark_cache()
         hold.write_text("", encoding="utf-8")
         environment = self.environment({"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(self.tree))
         with subprocess.Popen([str(self.checkout / "pcienic"), "setup", "qemu"], env=environment,
@@ -140,6 +141,59 @@ class Build(harness.FrontDoorCase):
         result = self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(self.work))
         self.assert_failed(result, says=[f"PCIENIC_QEMU_SRC={self.work}", "not a QEMU source tree"])
         self.assert_nothing_half_done()
+
+
+class Given(harness.FrontDoorCase):
+    """PCIENIC_QEMU: the user's own program."""
+
+    def given(self, text, mode=0o755, name="my qemu", **variables):
+        program = self.work / name
+        program.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        program.chmod(mode)
+        return self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU=str(program), **variables)
+
+    def test_is_used_and_none_is_built(self):
+        result = self.given("echo 'QEMU emulator version 9.2.4'")
+        self.assertEqual((result.returncode, result.stdout), (0, f"QEMU:  {self.work}/my qemu\n"), result.stderr)
+        self.assertFalse(list(self.cache.glob("qemu-*")))
+
+    def test_may_be_a_name_in_path(self):
+        self.given("echo 'QEMU emulator version 9.2.4'")
+        result = self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU="my qemu", PATH=f"{self.work}:/usr/bin:/bin")
+        self.assertEqual((result.returncode, result.stdout), (0, f"QEMU:  {self.work}/my qemu\n"), result.stderr)
+
+    def test_that_is_none_is_refused(self):
+        self.assert_failed(self.given("echo 'qemu-img version 7.2.22'"), says=["my qemu is no qemu-system program", "qemu-img version 7.2.22"])
+        self.assert_failed(self.given("exit 1"), says=["my qemu is no qemu-system program"])
+        self.assert_failed(self.given("", mode=0o644), says=["is not there, or not executable"])
+        self.assert_failed(self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU="/nowhere/qemu"),
+                           says=["PCIENIC_QEMU=/nowhere/qemu is not there"])
+
+    def test_and_a_source_tree_are_one_too_many(self):
+        self.assert_failed(self.given("", PCIENIC_QEMU_SRC="/src"), status=2, says=["unset one of them"])
+        self.assertFalse(self.cache.exists())
+
+
+class OddPaths(harness.FrontDoorCase):
+
+    def test_of_the_checkout_and_the_cache(self):
+        tree = self.work / "qemu"
+        harness.make_qemu_tree(tree)
+        keys = set()
+        for name in (b"a b", b"a|b", b"a[b]&", b"50%d", b"it's $HOME", b'"\\', b"a:b", b"\xff\xfe"):
+            folder = pathlib.Path(os.fsdecode(os.path.join(os.fsencode(self.work), name)))
+            folder.mkdir()
+            with self.subTest(name):
+                self.checkout = self.checkout.rename(folder / "checkout")
+                if set(name) & set(b" :"):  # QEMU's own configure refuses these
+                    result = self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(tree), PCIENIC_CACHE=str(folder / "cache"))
+                    self.assert_failed(result, says=["has a blank or a colon in it", "set PCIENIC_CACHE"])
+                else:
+                    self.cache = folder / "cache"
+                result = self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(tree))
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                keys |= {path.name for path in self.cache.glob("qemu-????????????????")}
+        self.assertEqual(len(keys), 1, "the checkout's path is not part of what QEMU is made from")
 
 
 class SourcePackage(harness.FrontDoorCase):

@@ -86,26 +86,6 @@ class Verbs(harness.FrontDoorCase):
         result = self.shell(f'cd / && exec "{link}" setup packages', fakes={"dpkg-query": ALL_INSTALLED})
         self.assertEqual(result.returncode, 0, result.stderr)
 
-    def test_clean_removes_what_is_ours_and_nothing_else(self):
-        for name in ("qemu-0123456789abcdef/qemu-system-x86_64", "qemu-src-7.2/source/VERSION", "guest-0123/vmlinuz",
-                     "tidy/0123", "logs/packages.log", "tmp/qemu.x/half", "qemu.lock", "theirs/precious"):
-            (self.cache / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.cache / name).write_text("x", encoding="utf-8")
-        (self.cache / "qemu-source-bookworm").symlink_to("qemu-src-7.2")
-        (self.checkout / "build").mkdir()
-        result = self.pcienic("clean")
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual([p.name for p in self.cache.iterdir()], ["theirs"])
-        self.assertTrue((self.cache / "theirs/precious").exists())
-        self.assertFalse((self.checkout / "build").exists())
-        self.assertIn(f"removed {self.checkout}/build", result.stdout)
-        self.assertIn("MiB", result.stdout)
-
-    def test_clean_of_nothing_succeeds(self):
-        result = self.pcienic("clean")
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("freed 0 MiB", result.stdout)
-
 
 class Steps(harness.FrontDoorCase):
     """Long steps: what they show, and what they leave when they end badly."""
@@ -153,6 +133,14 @@ class Steps(harness.FrontDoorCase):
                 return
             time.sleep(0.1)
         self.fail("what the step started still runs")
+
+    def test_termination_leaves_nothing_behind_the_prompt(self):
+        sleeper = self.work / "sleeper"
+        sleeper.symlink_to("/usr/bin/sleep")
+        script = ('make_cache; (until [[ -e "$2" ]]; do sleep 0.1; done; kill -TERM $$) & '
+                  'step "waiting" it bash -c "trap \'\' TERM; : >\'$2\'; \'$1\' 300; true"')
+        self.assertEqual(self.shell(script, sleeper, self.work / "began").returncode, 143)
+        self.assertFalse(self.running(sleeper))
 
     @staticmethod
     def running(program):

@@ -18,8 +18,11 @@ CLANG_TIDY = "clang-tidy-19"
 
 
 def cache():
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(os.environ.get("PCIENIC_CACHE") or pathlib.Path(base) / "pcienic") / "tidy"
+    """The set-up's cache has a folder for it, if it can be used."""
+    opened = subprocess.run([CHECKOUT / "setup/cache.sh"], check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if opened.returncode != 0:
+        sys.exit(os.fsdecode(opened.stderr))
+    return pathlib.Path(os.fsdecode(opened.stdout.removesuffix(b"\n"))) / "tidy"
 
 
 def flags_of(source, database, compiler):
@@ -65,8 +68,8 @@ def main():
                             text=True)
     if result.returncode != 0:
         sys.exit(result.stdout)
-    passed.parent.mkdir(parents=True, exist_ok=True)
-    passed.touch()
+    passed.parent.mkdir(mode=0o700, exist_ok=True)
+    passed.touch(0o600)
 
 
 main()

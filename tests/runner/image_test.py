@@ -31,7 +31,7 @@ class Image(TemporaryDirectory):
             self.assertIn(text, answer.stderr)
 
     def assert_nothing_left(self, cache):
-        self.assertLessEqual(set(os.listdir(cache)), {"guest.lock", "kernel.lock"})
+        self.assertLessEqual(set(os.listdir(cache)), {"guest.lock", "kernel.lock", "CACHEDIR.TAG", "logs", "tmp"})
 
     def test_needs_a_cache(self):
         self.assert_fails(self.build(), 2, "no cache directory", "usage:")

@@ -404,7 +404,7 @@ class Acceleration(TemporaryDirectory):
 
     def choose(self, wanted, obstacle):
         said = []
-        with unittest.mock.patch.dict(os.environ, {"PCIENIC_ACCEL": wanted, "PCIENIC_CACHE": str(self.directory)}), \
+        with unittest.mock.patch.dict(os.environ, {"PCIENIC_ACCEL": wanted, "PCIENIC_CACHE": str(self.directory / "cache")}), \
              unittest.mock.patch.object(acceleration, "kvm_obstacle", return_value=obstacle) as trial:
             return acceleration.choose(X86, "qemu", "/kernel", said.append), said, trial.call_count
 

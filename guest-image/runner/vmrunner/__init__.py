@@ -5,6 +5,7 @@ errors        what is told to the user, and the exit status that goes with it
 machine       the one table of what differs between architectures, and QEMU's command line
 qemu          which QEMU, and what it knows
 acceleration  KVM where it works, else TCG
+cache         the cache that set-up keeps, held while it is used
 image         which kernel and base initramfs
 products      what the build folder gives the guest
 initramfs     this run's files, appended to the base

@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from .cache import open_cache
 from .errors import UsageError
-from .image import cache_directory
 
 PROBE_SECONDS = 10
 # TCG is an order of magnitude slower: every time limit is multiplied by this.
@@ -55,14 +55,14 @@ def choose(machine, binary, kernel, say):
     if wanted not in ("kvm", "auto"):
         raise UsageError(f"PCIENIC_ACCEL={wanted}: kvm, tcg or auto")
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    key = hashlib.sha256(f"{boot} {binary} {kernel}".encode()).hexdigest()[:16]
-    verdict = cache_directory() / f"guest-kvm-{key}"
+    key = hashlib.sha256(os.fsencode(f"{boot} {binary} {kernel}")).hexdigest()[:16]
+    verdict = open_cache() / f"guest-kvm-{key}"
     if verdict.exists():
         obstacle = verdict.read_text(encoding="utf-8") or None
     else:
         obstacle = kvm_obstacle(machine, binary, kernel)
-        verdict.parent.mkdir(parents=True, exist_ok=True)
         complete = verdict.with_name(f"{verdict.name}.{os.getpid()}")  # another runner must not read half an answer
+        complete.touch(0o600)
         complete.write_text(obstacle or "", encoding="utf-8")
         complete.rename(verdict)
     if not obstacle:

@@ -5,16 +5,10 @@ import os
 import pathlib
 import subprocess
 
+from .cache import hold_image, open_cache
 from .errors import UsageError
 
 BUILDER = pathlib.Path(__file__).resolve().parents[2] / "build.sh"
-
-
-def cache_directory():
-    given = os.environ.get("PCIENIC_CACHE")
-    if given:
-        return pathlib.Path(given)
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "pcienic"
 
 
 def find_image(kernel):
@@ -23,11 +17,12 @@ def find_image(kernel):
     if given and not kernel:
         image = pathlib.Path(given)
     else:
-        command = [str(BUILDER), str(cache_directory())] + (["--kernel", kernel] if kernel else [])
-        built = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        command = [str(BUILDER), str(open_cache())] + (["--kernel", kernel] if kernel else [])
+        built = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, errors="surrogateescape")
         if built.returncode:
             raise UsageError("the guest image could not be built (the reason is above)")
         image = pathlib.Path(built.stdout.splitlines()[-1])
+    hold_image(image)
     for name in ("vmlinuz", "base.cpio.gz"):
         if not (image / name).is_file():
             raise UsageError(f"{image} is no guest image: it has no {name}; unset PCIENIC_GUEST to have one built")

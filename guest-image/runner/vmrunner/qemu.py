@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 
+from .cache import hold_qemu
 from .errors import UsageError
 
 
@@ -17,6 +18,7 @@ def find_binary(given):
     path = shutil.which(name)
     if not path:
         raise UsageError(f"QEMU '{name}' is not there or not executable; ./pcienic setup builds it")
+    hold_qemu(path)
     return path
 
 
