@@ -5,16 +5,22 @@
     count.py BUILD_FOLDER
 """
 
+import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 FEWEST = {"": 150, "guest": 60}  # by label; of all tests, without one
 
 
 def listed(build, *selection):
     """What ctest itself finds: how many tests, and among them the stand-ins for programs that were not built."""
-    answer = subprocess.run(["ctest", "--test-dir", build, "-N", *selection], text=True, check=True, stdout=subprocess.PIPE)
+    # ctest empties the log of the folder that it is called in, even to list: not that of the run that this is part of.
+    with tempfile.TemporaryDirectory(prefix="pcienic-count.") as beside:
+        pathlib.Path(beside, "CTestTestfile.cmake").write_text(f"subdirs([==[{pathlib.Path(build).resolve()}]==])\n",
+                                                               encoding="utf-8", errors="surrogateescape")
+        answer = subprocess.run(["ctest", "--test-dir", beside, "-N", *selection], text=True, check=True, stdout=subprocess.PIPE)
     total = re.search(r"^Total Tests: (\d+)$", answer.stdout, re.M)
     return int(total[1]) if total else 0, re.findall(r"^ *Test +#\d+: (\S+)_NOT_BUILT$", answer.stdout, re.M)
 

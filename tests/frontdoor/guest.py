@@ -3,7 +3,10 @@
 """The verbs that hand over to the guest's runner or to ctest, with small stand-ins for what they hand over to."""
 
 import json
+import os
+import pathlib
 import re
+import time
 import xml.etree.ElementTree
 
 import harness
@@ -147,6 +150,39 @@ class HandOver(harness.FrontDoorCase):
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("100% tests passed, 0 tests failed out of 1", result.stdout)
 
+    def test_log_and_report_of_the_first_run_stay_when_it_is_looked_at_again(self):
+        self.put("CMakeLists.txt", CMAKE.replace("-E false", "-E touch ${CMAKE_BINARY_DIR}/once").replace(
+            "guest.bad COMMAND ${CMAKE_COMMAND}", 'unit.odd COMMAND sh -c "test -e ${CMAKE_BINARY_DIR}/once && exit 0; touch ${CMAKE_BINARY_DIR}/once; exit 1" --'))
+        result = self.verb("test", "--look-again")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-1], "unstable: unit.odd")
+        log = (self.checkout / "build/Testing/Temporary/LastTest.log").read_text(encoding="utf-8")
+        self.assertIn("unit.good", log)
+        self.assertIn("./pcienic test --until-fail", (self.checkout / "build/unstable/unit.odd/repeat").read_text(encoding="utf-8"))
+        self.assertEqual(self.verb("test", "--look-again").returncode, 0)
+        self.assertFalse((self.checkout / "build/unstable").exists(), "that was the last run's")
+
+    def test_stress_finds_what_fails_now_and_then(self):
+        count = "${CMAKE_BINARY_DIR}/count"
+        self.put("CMakeLists.txt", CMAKE.replace("guest.bad COMMAND ${CMAKE_COMMAND} -E false",
+                 f'unit.odd COMMAND sh -c "echo x >>{count}; test $(wc -l <{count}) -lt 5"'))
+        self.assertEqual(self.verb("test", "--until-fail", "4").returncode, 0)
+        result = self.verb("test", "--until-fail=4", "-R", "odd")
+        self.assertEqual(result.returncode, 8, result.stdout)
+        self.assertIn("unit.odd", result.stdout)
+        for wrong in (("--until-fail",), ("--until-fail", "-R"), ("--until-fail=0",)):
+            self.assert_failed(self.verb("test", *wrong), status=2, says=["--until-fail"])
+
+    def test_stress_keeps_the_processors_busy_only_as_long_as_it_runs(self):
+        script = 'keep_processors_busy() { :; }; . <(sed -n "/^keep_processors_busy()/,/^}/p" "$checkout/pcienic"); keep_processors_busy; jobs -p; exec sleep 2'
+        said = self.shell(script).stdout.split()
+        self.assertEqual(len(said), os.cpu_count() if not hasattr(os, "sched_getaffinity") else len(os.sched_getaffinity(0)))
+        for _ in range(600):  # a watchdog
+            if not any(pathlib.Path(f"/proc/{pid}").exists() for pid in said):
+                return
+            time.sleep(0.1)
+        self.fail("the load outlives the tests")
+
     def test_ci_is_test_without_a_terminal(self):
         self.put(".ci/run", (harness.CHECKOUT / ".ci/run").read_text(encoding="utf-8"), 0o755)
         script = f'cd / && exec "{self.checkout}/.ci/run" -N'
@@ -155,7 +191,7 @@ class HandOver(harness.FrontDoorCase):
         self.assertIn("Total Tests: 2", result.stdout)
 
     def test_guest_that_cannot_be_built_is_explained(self):
-        self.cache.mkdir()
+        self.mark_cache()
         (self.cache / "refuse").write_text("", encoding="utf-8")
         self.assert_failed(self.verb("run", "--", "true"), says=["guest image: no kernel", "logs/guest.log"])
         (self.cache / "refuse").unlink()

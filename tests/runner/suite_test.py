@@ -77,9 +77,21 @@ class Orders(SuiteTest):
         self.assert_healthy()
 
     def test_that_qemu_refuses_are_told(self):
-        self.boot_ok(results(ALPHA, start("S.Case"), order("refuse", id="dev0")), ["orders", 1], ["sleep", 0.2],
+        self.boot_ok(results(ALPHA, start("S.Case"), order("device_add", driver="refuse", id="dev0")), ["orders", 1], ["sleep", 0.2],
                      results(end("S.Case"), ended("alpha")), exited(0))
         self.assert_unhealthy("QEMU refused", "refuse", "dev0", "not today")
+
+    def test_that_reach_the_host_are_not_carried_out(self):
+        log = self.directory / "orders"
+        self.environment["FAKE_QEMU_ORDERS"] = str(log)
+        for request in (order("migrate", uri="exec:touch /tmp/x"), order("human-monitor-command", **{"command-line": "migrate exec:x"}), order("quit"),
+                        order("screendump", filename="/etc/x"), order("device_add", driver="vfio-pci", host="0000:00:02.0"),
+                        order("device_add", driver="e1000e", romfile="/etc/shadow"), order("device_add", driver="loader", file="/etc/shadow")):
+            with self.subTest(request):
+                log.unlink(missing_ok=True)
+                self.boot_ok(results(ALPHA, start("S.Case"), request, order("query-status")), ["orders", 1], results(end("S.Case"), ended("alpha")), exited(0))
+                self.assert_unhealthy(request["execute"], "a guest may")
+                self.assertEqual([json.loads(line)["execute"] for line in log.read_text().splitlines()], ["qmp_capabilities", "query-status"])
 
     def test_that_make_no_sense_are_told(self):
         self.boot_ok(results(ALPHA, start("S.Case"), {"type": "qmp", "execute": 7}, end("S.Case"), ended("alpha")), exited(0))
@@ -177,6 +189,24 @@ class Crashes(SuiteTest):
     def test_before_any_case_fail_the_boot(self):
         self.play(BOOTED, ["write", "console", "Kernel panic - not syncing: early\n"])
         self.assert_guest_died(self.boot(), "early")
+
+    def test_before_init_ran_are_told_from_all_others(self):
+        self.play(["write", "console", "PANIC: double fault\nKernel panic - not syncing: early\n"])
+        self.assert_guest_died(self.boot(), "the guest died before its init ran: Kernel panic - not syncing: early")
+        self.assertEqual(self.outcome(), ("guest", False))
+        self.play(results({"type": "init"}), ["write", "console", "Kernel panic - not syncing: later\n"])
+        self.assert_guest_died(self.boot(), "the guest died: Kernel panic - not syncing: later")
+        self.assertEqual(self.outcome(), ("guest", True))
+        self.play(["write", "console", "BUG: something\n"], ["signal", 6])
+        self.assert_guest_died(self.boot(), "the guest died: BUG: something")
+        self.assertEqual(self.outcome(), ("qemu", False))
+        self.play(["hang"])
+        self.assert_guest_died(self.boot("--timeout=1"), "the guest died before its init ran: it was still running after 1 seconds")
+        self.assertEqual(self.outcome(), ("hang", False))
+
+    def outcome(self):
+        outcome = json.loads((self.logs / "outcome.json").read_text())
+        return outcome["died"], outcome["init_ran"]
 
     def test_of_every_program_before_its_cases_fail_the_boot(self):
         self.play(BOOTED, results(ALPHA, ended("alpha", 127), BETA, ended("beta", 127)), exited(0))

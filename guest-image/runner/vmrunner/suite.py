@@ -19,7 +19,8 @@ def guest_command(programs, case_filter):
 def list_cases(program, case_filter=None):
     """The cases of a GoogleTest program, which is run on the host for that: listing touches no device."""
     command = [program, "--gtest_list_tests"] + ([f"--gtest_filter={case_filter}"] if case_filter else [])
-    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                            errors="surrogateescape")
     if answer.returncode:
         raise UsageError(f"{program} --gtest_list_tests ended with status {answer.returncode}: {answer.stderr.strip()}")
     suite, cases = None, []
@@ -46,7 +47,7 @@ def unique_cases(programs, case_filter=None):
 
 def save_outcome(log_dir, outcome, case_filter, programs, trace):
     """Beside the logs, what the logs themselves do not tell."""
-    summary = {"lost": outcome.lost, "status": outcome.status, "filter": case_filter or "", "trace": trace,
+    summary = {"lost": outcome.lost, "died": outcome.died, "init_ran": outcome.init_ran, "status": outcome.status, "filter": case_filter or "", "trace": trace,
                "monitor_errors": outcome.monitor_errors,
                "programs": [pathlib.Path(p).name for p in programs]}
     path = pathlib.Path(log_dir) / LOG_NAMES["outcome"]

@@ -31,12 +31,18 @@ class Outcome:
 
     status: int | None = None
     lost: str | None = None
+    died: str | None = None  # what was lost: "qemu" ended, the "guest" did, or nothing was heard ("hang")
     records: list = dataclasses.field(default_factory=list)
     garbage: list = dataclasses.field(default_factory=list)
     monitor_errors: list = dataclasses.field(default_factory=list)  # of what the guest asked QEMU for
 
     def of_type(self, kind):
         return [record for record in self.records if record["type"] == kind]
+
+    @property
+    def init_ran(self):
+        """Before its first record nothing of ours has run in the guest."""
+        return bool(self.records)
 
 
 def _die_with_parent():
@@ -67,9 +73,10 @@ class VirtualMachine:
         self._process = None
 
     def __enter__(self):
-        for name in ("console", "results", "stdout", "stderr", "qemu", "qemu_stderr", "outcome"):
+        # Of an earlier run; and nothing is written through a link.
+        for name in ("console", "results", "stdout", "stderr", "qemu", "qemu_stderr", "outcome", "command"):
             (self._log_dir / LOG_NAMES[name]).unlink(missing_ok=True)
-        (self._log_dir / LOG_NAMES["command"]).write_text(f"{self._command}\n", encoding="utf-8")
+        (self._log_dir / LOG_NAMES["command"]).write_bytes(os.fsencode(f"{self._command}\n"))
         interactive = self._command.interactive
         try:
             with open(self._log_dir / LOG_NAMES["qemu_stderr"], "wb") as errors:
@@ -95,7 +102,7 @@ class VirtualMachine:
             monitor = stack.enter_context(contextlib.closing(Monitor(self._command.qmp_socket)))
             outcome = self._follow(followers, monitor)
         if outcome.status is None and outcome.lost is None:
-            outcome.lost = self._cause_of_death()
+            outcome.died, outcome.lost = self._cause_of_death()
         return outcome
 
     def _follow(self, followers, monitor):
@@ -128,6 +135,7 @@ class VirtualMachine:
                 if time.monotonic() - ended_at > AFTER_THE_END_SECONDS:
                     break
             elif reason := self._watchdogs.expired():
+                outcome.died = "hang"
                 outcome.lost = f"{reason} (QEMU says it is {self._qemu_state()}), so it was ended"
                 break
             time.sleep(TICK_SECONDS)
@@ -145,19 +153,20 @@ class VirtualMachine:
             return f"not answering: {error or type(error).__name__}"
 
     def _cause_of_death(self):
+        """What died, and of what. A panic ends QEMU with 0 (-no-reboot)."""
+        code = self._process.returncode
         for line in console_lines(self._log_dir):
             if match := SIGNS_OF_DEATH.search(line):
-                return match.group(0)
-        code = self._process.returncode
+                return "qemu" if code else "guest", match.group(0)
         said = (self._log_dir / LOG_NAMES["qemu_stderr"]).read_text(encoding="utf-8", errors="replace").strip()
         if code < 0:
             # What QEMU, glib or the C library says of an abort comes last; device models may have written before it.
             # Another signal comes from outside, and QEMU has no word on it.
             last = said.splitlines()[-1] if said and code == -signal.SIGABRT else ""
-            return f"QEMU was killed by {signal.Signals(-code).name}" + (f": {last}" if last else "")
+            return "qemu", f"QEMU was killed by {signal.Signals(-code).name}" + (f": {last}" if last else "")
         if code:
-            return f"QEMU ended with status {code}" + (f": {said}" if said else "")
-        return "QEMU ended before the guest reported how its command ended"
+            return "qemu", f"QEMU ended with status {code}" + (f": {said}" if said else "")
+        return "guest", "QEMU ended before the guest reported how its command ended"
 
 
 def describe_loss(outcome, log_dir, lines=CONSOLE_LINES):
@@ -165,4 +174,5 @@ def describe_loss(outcome, log_dir, lines=CONSOLE_LINES):
     console = console_lines(log_dir)[-lines:]
     logs = " ".join(sorted(name for name in os.listdir(log_dir) if name != LOG_NAMES["initrd"]))
     parts = [f"the last {len(console)} console lines:", *(f"  {line}" for line in console)] if console else []
-    return GuestDied("\n".join([*parts, f"logs in {log_dir}: {logs}", f"the guest died: {outcome.lost}"]))
+    when = " before its init ran" if outcome.died != "qemu" and not outcome.init_ran else ""
+    return GuestDied("\n".join([*parts, f"logs in {log_dir}: {logs}", f"the guest died{when}: {outcome.lost}"]))
