@@ -42,7 +42,7 @@ def serve_monitor(reader, writer):
         elif request["execute"] == "query-status":
             answer = {"status": "running"}
         send({"event": "NOISE"})  # events may come at any time
-        if request["execute"] == "refuse":
+        if request["execute"] == "refuse" or request.get("arguments", {}).get("driver") == "refuse":
             send({"error": {"class": "GenericError", "desc": "not today"}})
             orders.release()
             continue
@@ -88,6 +88,9 @@ def main():
         elif flag == "-qmp":
             listen(value.removeprefix("unix:").replace(",,", "\0").split(",")[0].replace("\0", ","))
         elif flag == "-D":
+            if "%" in value:  # QEMU takes it for a template
+                print(f"Bad logfile template: {value}", file=sys.stderr)
+                return 1
             channels["log"] = value
     if record := os.environ.get("FAKE_QEMU_PID"):
         pathlib.Path(record).write_text(str(os.getpid()), encoding="ascii")

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import subprocess
 import time
 import unittest
 
@@ -145,13 +146,122 @@ class Logs(RunnerTest):
         self.play(["exit", 1])
         self.assertEqual(self.vmrun("run", "--device", "none", "--log-dir", logs, "--", "true").returncode, 125)
 
-    def test_have_the_command_line_that_print_cmd_shows(self):
+    def test_of_a_folder_of_somebody_elses_are_left_alone(self):
+        logs = self.directory / "project"
+        logs.mkdir()
         self.play(BOOTED, exited(0))
-        answer = self.vmrun("run", "--print-cmd", "--device", "fake-express", "--log-dir", self.directory / "l", "--", "true")
-        line = (self.directory / "l/cmdline.txt").read_text()
-        self.assertIn(line, answer.stderr.decode())
-        self.assertIn("fake-express", line)
-        self.assertEqual(answer.stdout, b"")
+        for name in ("console.log", "stdout.log", "outcome.json", "initrd.cpio", "qmp.sock"):
+            (logs / name).write_text("theirs")
+            answer = self.vmrun("run", "--device", "none", "--log-dir", logs, "--", "true")
+            if name == "qmp.sock":  # not a log: QEMU says what is in its way
+                continue
+            self.assert_refused(answer, str(logs), name, "name another folder")
+            self.assertEqual({path.name: path.read_text() for path in logs.iterdir()}, {name: "theirs"})
+            (logs / name).unlink()
+
+    def test_are_not_written_through_links(self):
+        victim = self.directory / "victim"
+        logs = self.directory / "logs"
+        self.play(BOOTED, ["write", "stdout", "out\n"], exited(0))
+        self.vmrun("run", "--device", "none", "--log-dir", logs, "--", "true")
+        for path in [path for path in logs.iterdir() if path.is_file()]:
+            path.unlink()
+            path.symlink_to(victim)
+        victim.write_text("precious")
+        answer = self.vmrun("run", "--device", "none", "--log-dir", logs, "--", "true")
+        self.assertEqual((answer.returncode, answer.stdout), (0, b"out\n"), answer.stderr)
+        self.assertEqual(victim.read_text(), "precious")
+
+
+class PrintedCommand(RunnerTest):
+    """--print-cmd: a line for a shell, and no guest."""
+
+    def test_boots_nothing(self):
+        for verb in (("run", "--", "true"), ("shell",)):
+            (self.directory / "pid").unlink(missing_ok=True)
+            logs = self.directory / "l"
+            answer = self.vmrun(verb[0], "--print-cmd", "--device", "fake-express", "--log-dir", logs, *verb[1:])
+            self.assertEqual(answer.returncode, 0, answer.stderr)
+            self.assertFalse((self.directory / "pid").exists(), "a QEMU ran")
+            self.assertEqual((logs / "cmdline.txt").read_bytes(), answer.stdout)
+            self.assertIn(b"fake-express", answer.stdout)
+            self.assertGreater((logs / "initrd.cpio").stat().st_size, 0)
+            self.assertFalse((logs / "console.log").exists())
+
+    def test_can_be_run_by_a_shell(self):
+        self.play(["write", "console", "by hand\n"])
+        answer = self.vmrun("run", "--print-cmd", "--device", "none", "--log-dir", self.directory / "a 'b\" $c", "--", "true")
+        ran = subprocess.run(["sh"], input=answer.stdout, env=self.environment, check=False)
+        self.assertEqual(ran.returncode, 0)
+        self.assertEqual((self.directory / "a 'b\" $c/console.log").read_text(), "by hand\n")
+
+    def test_keeps_a_log_folder_of_its_own(self):
+        answer = self.vmrun("run", "--print-cmd", "--device", "none", "--", "true")
+        (kept,) = (self.directory / "tmp").iterdir()
+        self.assertIn(str(kept).encode(), answer.stdout)
+
+
+class OddPaths(RunnerTest):
+    """What a file system takes, the runner takes."""
+
+    NAMES = (b"a b", b"a|b", b"a[b]", b"50%d", b"100%", b"a,b=c", b"n\nl", b"\xff\xfe", b"x" * 120, b"$HOME", b"it's", b'"', b"a:b", b"-x")
+
+    def each(self):
+        for name in self.NAMES:
+            folder = os.fsdecode(os.path.join(os.fsencode(self.directory), name))
+            os.makedirs(folder)
+            with self.subTest(name):
+                yield pathlib.Path(folder)
+
+    def assert_ran(self, answer, output=b"out\n"):
+        self.assertEqual((answer.returncode, answer.stdout), (0, output), answer.stderr.decode(errors="replace"))
+
+    def test_of_the_log_folder(self):
+        self.play(BOOTED, ["write", "stdout", "out\n"], ["write", "console", "hello\n"], exited(0))
+        for folder in self.each():
+            self.assert_ran(self.vmrun("run", "--device", "none", "--log-dir", folder / "logs", "--", "true"))
+            self.assertEqual((folder / "logs/console.log").read_text(), "hello\n")
+            self.assertEqual(os.listdir(self.directory / "tmp"), [])
+
+    def test_of_tmpdir(self):
+        self.play(BOOTED, ["write", "stdout", "out\n"], exited(0))
+        for folder in self.each():
+            self.environment["TMPDIR"] = str(folder)
+            self.assert_ran(self.vmrun(*RUN))
+            self.assertEqual(os.listdir(folder), [])
+
+    def test_of_files_to_put_into_the_guest(self):
+        self.play(BOOTED, ["write", "stdout", "out\n"], exited(0))
+        for folder in self.each():
+            if ":" in folder.name:  # divides the file from its place in the guest
+                continue
+            (folder / "file").write_text("content")
+            self.assert_ran(self.vmrun("run", "--device", "none", "--put", folder / "file", "--put", folder, "--log-dir", self.directory / "l", "--", "true"))
+            self.assertIn(os.fsencode(folder.name) + b"/file", (self.directory / "l/initrd.cpio").read_bytes())
+
+    def test_of_the_suites_folders_and_programs(self):
+        self.play(BOOTED, results({"type": "program", "name": "p"}, {"type": "start", "name": "S.C"}, {"type": "end", "name": "S.C", "status": "passed"},
+                                  {"type": "program_end", "name": "p", "status": 0}), exited(0))
+        for folder in self.each():
+            program = folder / "p"
+            program.write_text("#!/bin/sh\nprintf 'S.\\n  C\\n'\n")
+            program.chmod(0o755)
+            answer = self.vmrun("suite", "--name", "s", "--device", "none", "--log-dir", folder / "l", "--program", program)
+            self.assertEqual(answer.returncode, 0, answer.stderr)
+            for verb in (("report", "--case", "S.C"), ("health",)):
+                answer = self.vmrun(verb[0], "--log-dir", folder / "l", *verb[1:])
+                self.assertEqual(answer.returncode, 0, answer.stdout)
+
+    def test_make_no_name_that_another_can_foresee(self):
+        """A short way to a long log folder: its name is nobody's to guess."""
+        self.play(BOOTED, ["write", "stdout", "out\n"], ["hang"])
+        with self.vmrun_started("run", "--device", "none", "--log-dir", self.directory / ("x" * 120), "--", "true") as process:
+            self.assertEqual(process.stdout.readline(), b"out\n")
+            (made,) = (self.directory / "tmp").iterdir()
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
+        self.assertRegex(made.name, r"^pcienic-qmp-\w{8}$")
+        self.assertFalse(made.exists())
 
 
 class Qemu(RunnerTest):

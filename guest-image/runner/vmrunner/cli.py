@@ -2,6 +2,7 @@
 """The command line of vmrun."""
 
 import argparse
+import contextlib
 import errno
 import os
 import pathlib
@@ -70,7 +71,8 @@ def parser():
                             f"{products.TESTS_DIRECTORY} (default: $PCIENIC_BUILD, else build/ in the checkout)")
     guest.add_argument("--qemu-binary", metavar="FILE", help="the QEMU to use")
     guest.add_argument("--print-cmd", action="store_true",
-                       help="print QEMU's command line on standard error, and keep the logs")
+                       help="print QEMU's command line, for a shell, and boot nothing; its files are in the log folder, "
+                            "which is kept")
     guest.add_argument("--timeout", type=float, metavar="S", help="end the guest after S seconds")
 
     run = verbs.add_parser("run", parents=[guest], help="run a command in the guest, as root; exits with its status",
@@ -78,7 +80,7 @@ def parser():
                                        "125 when the guest itself died.")
     run.add_argument("--log-dir", metavar="DIR", help="keep the logs there")
     run.add_argument("--allow-qmp", action="store_true",
-                     help="let the command give QEMU orders over the results channel, as test suites may (hot-plug)")
+                     help="let the command ask QEMU for hot-plug and a reset over the results channel, as test suites may")
     run.usage = "vmrun run [OPTION]... -- CMD [ARG]..."
 
     shell = verbs.add_parser("shell", parents=[guest], help="the same guest, interactive")
@@ -120,6 +122,7 @@ class Boot:
         self._machine = machine.machine_for(options.arch)
         self._binary = qemu.find_binary(options.qemu_binary)
         self._image = image.find_image(options.kernel)
+        self._leavings = []
 
     def command_line(self, command, overlay):
         options = self._options
@@ -145,17 +148,34 @@ class Boot:
         overlay.add_bytes("/etc/pcienic/run", initramfs.run_script(settings, environment, command))
         overlay.add_shared_libraries()
         initrd = self.log_dir / machine.LOG_NAMES["initrd"]
+        initrd.unlink(missing_ok=True)  # it is not written through a link
         initramfs.write_initrd(initrd, self._image / "base.cpio.gz", overlay)
 
-        socket = self.log_dir / "qmp.sock"
-        if len(os.fsencode(socket)) > UNIX_PATH_MAX:
-            socket = pathlib.Path(tempfile.gettempdir()) / f"pcienic-{os.getpid()}.qmp"
-        line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(self.log_dir),
-                                   str(socket), placements, options.qemu, options.trace, self._interactive,
+        logs = self._logs_for_qemu()
+        line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(logs),
+                                   str(logs / "qmp.sock"), placements, options.qemu, options.trace, self._interactive,
                                    iommu=not options.no_iommu, iommu_width=options.iommu_width, append=options.append)
-        if options.print_cmd:
-            print(line, file=sys.stderr, flush=True)
         return line
+
+    def _logs_for_qemu(self):
+        """The log folder by a path that QEMU takes: a socket's must be short, and a log's have no % in it."""
+        if len(os.fsencode(self.log_dir / "qmp.sock")) <= UNIX_PATH_MAX and "%" not in str(self.log_dir):
+            return self.log_dir
+        short = tempfile.gettempdir()
+        folder = tempfile.mkdtemp(prefix="pcienic-qmp-", dir=short if len(os.fsencode(short)) < 60 and "%" not in short else "/tmp")
+        link = pathlib.Path(folder) / "logs"
+        link.symlink_to(self.log_dir)
+        if not self._options.print_cmd:
+            self._leavings.append(link)
+        return link
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for link in self._leavings:
+            link.unlink()
+            link.parent.rmdir()
 
 
 def forward(descriptor):
@@ -176,7 +196,19 @@ class LogDirectory:
             self.path = tempfile.mkdtemp(prefix="pcienic-run-")
         else:
             self.path = given
-            pathlib.Path(given).mkdir(parents=True, exist_ok=True)
+            self._take(pathlib.Path(given))
+
+    @staticmethod
+    def _take(folder):
+        """Files of our names are replaced, in a folder of ours: the first that a run leaves is its command line."""
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / machine.LOG_NAMES["command"]
+        theirs = [name for name in machine.LOG_NAMES.values() if os.path.lexists(folder / name)]
+        if theirs and mark.name not in theirs:
+            raise errors.UsageError(f"--log-dir {folder}: {', '.join(theirs)} there is no earlier run's, and would be "
+                                    "replaced: name another folder")
+        mark.unlink(missing_ok=True)
+        mark.touch()
 
     def __enter__(self):
         return self.path
@@ -188,12 +220,15 @@ class LogDirectory:
 
 def run(options):
     limits = watchdogs.Limits()
-    with LogDirectory(options.log_dir, options.print_cmd) as log_dir:
+    with contextlib.ExitStack() as stack:
+        log_dir = stack.enter_context(LogDirectory(options.log_dir, options.print_cmd))
         overlay = initramfs.Overlay()
         products.add_tools(overlay, options.build)
         products.add_tests(overlay, options.build)
-        boot = Boot(options, log_dir)
+        boot = stack.enter_context(Boot(options, log_dir))
         line = boot.command_line(options.command, overlay)
+        if options.print_cmd:
+            return print_command(line)
         limits = limits.scaled(boot.factor)
         limits.total = options.timeout
         with vm.VirtualMachine(line, watchdogs.Watchdogs(limits), forward(1), forward(2), options.allow_qmp) as guest:
@@ -207,19 +242,30 @@ def run(options):
         return outcome.status
 
 
+def print_command(line):
+    text = os.fsencode(f"{line}\n")
+    (pathlib.Path(line.log_dir) / machine.LOG_NAMES["command"]).write_bytes(text)
+    sys.stdout.buffer.write(text)
+    sys.stdout.flush()
+    return 0
+
+
 def shell(options):
-    if not sys.stdin.isatty():
+    if not sys.stdin.isatty() and not options.print_cmd:
         raise errors.UsageError("shell needs a terminal on its standard input; run -- CMD is for scripts")
-    saved = termios.tcgetattr(0)
+    saved = None if options.print_cmd else termios.tcgetattr(0)
     size = shutil.get_terminal_size()
-    with LogDirectory(options.log_dir, options.print_cmd) as log_dir:
+    with contextlib.ExitStack() as stack:
+        log_dir = stack.enter_context(LogDirectory(options.log_dir, options.print_cmd))
         overlay = initramfs.Overlay()
         products.add_tools(overlay, options.build)
         products.add_tests(overlay, options.build)
-        boot = Boot(options, log_dir, interactive=True)
+        boot = stack.enter_context(Boot(options, log_dir, interactive=True))
         options.env.insert(0, f"TERM={os.environ.get('TERM', 'vt100')}")
         login = f"stty sane rows {size.lines} cols {size.columns}; exec sh -l"
         line = boot.command_line(["sh", "-c", login], overlay)
+        if options.print_cmd:
+            return print_command(line)
         say("starting the guest; leave it with `exit`")
         try:
             limits = watchdogs.Limits(boot=None, total=options.timeout)
@@ -239,13 +285,16 @@ def run_suite(options):
     for program in options.program:
         if not os.access(program, os.X_OK):
             raise errors.UsageError(f"--program {program}: there is no such program; build it first")
-    with LogDirectory(options.log_dir, True) as log_dir:
+    with contextlib.ExitStack() as stack:
+        log_dir = stack.enter_context(LogDirectory(options.log_dir, True))
         overlay = initramfs.Overlay()
         products.add_tools(overlay, options.build)
         for program in options.program:
             products.add_test(overlay, program, options.build)
-        boot = Boot(options, log_dir)
+        boot = stack.enter_context(Boot(options, log_dir))
         line = boot.command_line(suite.guest_command(options.program, case_filter), overlay)
+        if options.print_cmd:
+            return print_command(line)
         limits = watchdogs.SUITE_LIMITS.scaled(boot.factor)
         if options.timeout:
             limits.total = options.timeout
@@ -294,7 +343,7 @@ def list_cases(options):
     names = suite.unique_cases(options.program, options.filter)
     if missing := [name for name in options.must_exist if name not in names]:
         raise errors.UsageError(f"no program has the case {', '.join(missing)}, or the filter leaves it out")
-    pathlib.Path(options.output).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    pathlib.Path(options.output).write_bytes(os.fsencode("".join(f"{name}\n" for name in names)))
     return 0
 
 

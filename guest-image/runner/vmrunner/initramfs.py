@@ -58,7 +58,7 @@ class Overlay:
             return
         # "FILE:" heads each file's part only where there are several.
         listing = subprocess.run(["ldd", *(str(p.resolve()) for p in programs), "/bin/sh"], capture_output=True,
-                                 text=True, check=False, env={**os.environ, "LC_ALL": "C"}).stdout
+                                 text=True, check=False, errors="surrogateescape", env={**os.environ, "LC_ALL": "C"}).stdout
         program = None
         for line in listing.splitlines():
             if not line[:1].isspace():

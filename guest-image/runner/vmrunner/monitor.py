@@ -8,6 +8,25 @@ import json
 import socket
 
 
+# What a guest may ask for. QEMU's other commands reach the host: `migrate` alone can run a program there.
+COMMANDS = {"device_add", "device_del", "system_reset", "query-status"}
+# And so do some devices, and properties that name a file or a device of the host's.
+DRIVERS_OF_THE_HOST = ("vfio-", "vhost-", "loader", "guest-loader")
+PROPERTIES_OF_THE_HOST = {"romfile", "file", "host", "sysfsdev"}
+
+
+def refusal(command, arguments):
+    """Why the guest may not have that, or None."""
+    if command not in COMMANDS:
+        return f"a guest may ask for {', '.join(sorted(COMMANDS))} only"
+    driver = str(arguments.get("driver", ""))
+    if driver.startswith(DRIVERS_OF_THE_HOST):
+        return f"a guest may not have the host's {driver}"
+    if named := PROPERTIES_OF_THE_HOST & {str(name).replace("_", "-") for name in arguments}:
+        return f"a guest may not name the host's {', '.join(sorted(named))}"
+    return None
+
+
 class Monitor:
     """Never blocks: poll() does what can be done now. What QEMU refuses is kept in `errors`."""
 
@@ -24,6 +43,9 @@ class Monitor:
         command, arguments = record.get("execute"), record.get("arguments", {})
         if not isinstance(command, str) or not isinstance(arguments, dict):
             self.errors.append(f"no QMP request: {json.dumps(record)}")
+            return
+        if reason := refusal(command, arguments):
+            self.errors.append(f"{json.dumps({'execute': command, 'arguments': arguments})}: {reason}")
             return
         self._waiting.append({"execute": command, "arguments": arguments})
 
