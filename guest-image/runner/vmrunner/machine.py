@@ -35,6 +35,7 @@ MACHINES = {
     "x86_64": Machine(
         qemu="qemu-system-x86_64",
         # split: the IOMMU remaps interrupts only where QEMU, not KVM, holds the I/O APIC.
+        # max: all that TCG has. What loses a boot now and then is not one of its features (docs/design/0009).
         arguments=("-M", "q35,kernel-irqchip=split", "-cpu", "max"),
         # caching-mode: vfio-pci in the guest's own guests needs it, and it makes unmapping exact.
         iommu="intel-iommu,intremap=on,caching-mode=on,device-iotlb=on",
