@@ -143,6 +143,27 @@ class Repository(unittest.TestCase):
                     # Another python earlier in PATH lacks Debian's modules.
                     self.assertEqual(first, "#!/usr/bin/python3", name)
 
+    def test_what_fork_gives_is_looked_at(self):
+        """kill() takes a failed call's -1 for every process, and a 0 for its own group."""
+        unchecked = []
+        for name in tracked():
+            if not name.endswith(C_FAMILY):
+                continue
+            lines = text_of(name).splitlines()
+            for number, line in enumerate(lines):
+                if re.search(r"\b(fork|forkpty)\((?!\))|\bfork\(\);", line) and not re.match(r"\s*(//|\*)", line):
+                    following = "\n".join(lines[number:number + 4])
+                    if not re.search(r"< 0|ASSERT_G[ET]\(|must\(", following):
+                        unchecked.append(f"{name}:{number + 1}: {line.strip()}")
+        self.assertFalse(unchecked, "\n".join(unchecked))
+
+    def test_nothing_in_the_build_folder_calls_ctest_there(self):
+        """It empties the log of the run that it is part of: `subdirs` in a folder beside shows it the same tests."""
+        for name in tracked():
+            if name.startswith("tests/") and name.endswith((".py", ".sh", "CMakeLists.txt")) and name != "tests/frontdoor/repository.py":
+                for line in (text_of(name) or "").splitlines():
+                    self.assertNotRegex(line, r"ctest.*--test-dir.*(PROJECT_BINARY_DIR|CMAKE_BINARY_DIR|, build\b)", name)
+
     def test_scripts_are_executable(self):
         wrong = [name for name in tracked() if (text_of(name) or "").startswith("#!")
                  and not (CHECKOUT / name).stat().st_mode & 0o100]

@@ -22,6 +22,7 @@ inline std::string in_child(const std::function<std::string()>& action) {
     std::array<int, 2> channel{};
     if (::pipe(channel.data()) != 0) return "no pipe";
     const pid_t child = ::fork();
+    if (child < 0) return "no child process";
     if (child == 0) {
         std::string said;
         try {
@@ -41,7 +42,7 @@ inline std::string in_child(const std::function<std::string()>& action) {
         said.append(piece.data(), static_cast<std::size_t>(length));
     ::close(channel[0]);
     int status = 0;
-    ::waitpid(child, &status, 0);
+    if (::waitpid(child, &status, 0) != child) return "the child was not waited for";
     if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the child ended with status " << status;
     return said;

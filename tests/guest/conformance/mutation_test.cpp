@@ -28,9 +28,9 @@ Outcome run_suite(const std::string& mutation, const std::string& filter, const 
     std::array<int, 2> channel{};
     if (::pipe(channel.data()) != 0) return {};
     const pid_t child = ::fork();
+    if (child < 0) return {-1, "fork failed"};
     if (child == 0) {
-        ::dup2(channel[1], STDOUT_FILENO);
-        ::dup2(channel[1], STDERR_FILENO);
+        if (::dup2(channel[1], STDOUT_FILENO) < 0 || ::dup2(channel[1], STDERR_FILENO) < 0) ::_exit(127);
         ::close(channel[0]);
         ::setenv("UIOVFIO_MUTATIONS", mutation.c_str(), 1);
         ::setenv("PCIENIC_PATIENCE", patience_seconds, 1);
@@ -47,7 +47,7 @@ Outcome run_suite(const std::string& mutation, const std::string& filter, const 
         outcome.text.append(piece.data(), static_cast<std::size_t>(length));
     ::close(channel[0]);
     int status = 0;
-    ::waitpid(child, &status, 0);
+    if (::waitpid(child, &status, 0) != child) return {-1, "waitpid failed"};
     outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return outcome;
 }

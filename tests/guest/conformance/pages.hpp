@@ -3,8 +3,10 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <span>
+#include <system_error>
 
 #include "conformance.hpp"
 
@@ -16,7 +18,9 @@ class Pages {
     explicit Pages(std::size_t length)
         : bytes_{static_cast<std::byte*>(
                      ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)),
-                 length} {}
+                 length} {
+        if (bytes_.data() == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
+    }
     ~Pages() { ::munmap(bytes_.data(), bytes_.size()); }
     Pages(const Pages&) = delete;
     Pages& operator=(const Pages&) = delete;

@@ -153,6 +153,7 @@ TEST_F(ConformanceProcess, AChildThatLivesOnDoesNotKeepTheDeviceOpen) {
     std::array<int, 2> channel{};
     ASSERT_EQ(::pipe2(channel.data(), O_CLOEXEC), 0);
     const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
     if (child == 0) {
         ::close(channel[1]);
         char none = 0;
@@ -163,7 +164,7 @@ TEST_F(ConformanceProcess, AChildThatLivesOnDoesNotKeepTheDeviceOpen) {
     EXPECT_EQ(errc_of([&] { device = open_device(); }), std::nullopt);
     ::close(channel[1]);
     int status = -1;
-    ::waitpid(child, &status, 0);
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
 }
 

@@ -159,13 +159,14 @@ TEST_F(BindingWith, TakesTheDeviceBackFromACommandThatCrashes) {
 
 TEST_F(BindingWith, LeavesARecordWhereItIsKilledItself) {
     const pid_t supervisor = ::fork();
+    ASSERT_GE(supervisor, 0);  // kill() takes -1 for every process
     if (supervisor == 0) {
         ::execlp("pcienic-ctl", "pcienic-ctl", "-s", nvme.c_str(), "with", "--", "sleep", "1000", nullptr);
         ::_exit(127);
     }
     EXPECT_TRUE(await([&] { return driver_of(nvme) == "vfio-pci" && shell("pidof sleep").status == 0; }));
     EXPECT_EQ(::kill(supervisor, SIGKILL), 0);
-    ::waitpid(supervisor, nullptr, 0);
+    EXPECT_EQ(::waitpid(supervisor, nullptr, 0), supervisor);
     shell("kill $(pidof sleep)");
     EXPECT_EQ(driver_of(nvme), "vfio-pci");
     EXPECT_OUTPUT(ctl("restore --all"), nvme + ": vfio-pci -> nvme\n");

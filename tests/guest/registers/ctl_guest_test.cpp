@@ -116,6 +116,7 @@ TEST(CtlExitCodes, NoDeviceIs3) {
 /// As shell(), as a user who may nothing. The kernel looks at the file's rights, not at what root once had.
 Outcome ctl_as_nobody(const char* command, const char* operand) {
     const pid_t child = fork();
+    if (child < 0) return {-1, "", "fork failed"};
     if (child == 0) {
         const bool redirected =
             std::freopen("/tmp/out", "w", stdout) != nullptr && std::freopen("/tmp/err", "w", stderr) != nullptr;
@@ -124,7 +125,7 @@ Outcome ctl_as_nobody(const char* command, const char* operand) {
         _exit(126);
     }
     int status = 0;
-    waitpid(child, &status, 0);
+    if (waitpid(child, &status, 0) != child) return {-1, "", "waitpid failed"};
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents("/tmp/out"), contents("/tmp/err")};
 }
 

@@ -233,6 +233,7 @@ TEST_F(CtlBind, WithSaysWhatItWouldDo) {
 
 TEST_F(CtlBind, WithLeavesARecordToRestoreWhenItIsKilled) {
     const pid_t supervisor = ::fork();
+    ASSERT_GE(supervisor, 0);
     if (supervisor == 0) {
         run({"with", "--", "/bin/sh", "-c", "kill -KILL $PPID"});
         ::_exit(0);

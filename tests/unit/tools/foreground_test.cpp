@@ -3,6 +3,7 @@
 #include "foreground.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pty.h>
@@ -10,13 +11,16 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "cli/exit.hpp"
@@ -46,19 +50,32 @@ int run_shell(std::chrono::nanoseconds grace, const std::string& script) {
     }
 }
 
+constexpr int kCannot = 125;
+
+/// What the call gave; a call that failed ends the test: kill() takes its -1 for every process, and 0 for its own
+/// group.
+int must(int given, const char* call) {
+    if (given < 0) throw std::system_error{errno, std::generic_category(), call};
+    return given;
+}
+
+void send(pid_t process, int signal) {
+    ASSERT_GT(process, 0);
+    EXPECT_EQ(::kill(process, signal), 0) << "signal " << signal << " to " << process;
+}
+
 /// The process that runs a command, which has an input that stays empty.
 class Supervisor {
   public:
     explicit Supervisor(const std::function<int()>& body) {
         std::array<int, 2> input{};
         std::array<int, 2> output{};
-        EXPECT_EQ(::pipe2(input.data(), O_CLOEXEC), 0);
-        EXPECT_EQ(::pipe2(output.data(), O_CLOEXEC), 0);
-        process_ = ::fork();
+        must(::pipe2(input.data(), O_CLOEXEC), "pipe");
+        must(::pipe2(output.data(), O_CLOEXEC), "pipe");
+        process_ = must(::fork(), "fork");
         if (process_ == 0) {
-            ::dup2(input[0], STDIN_FILENO);
-            ::dup2(output[1], STDOUT_FILENO);
-            ::_exit(body());
+            const bool redirected = ::dup2(input[0], STDIN_FILENO) >= 0 && ::dup2(output[1], STDOUT_FILENO) >= 0;
+            ::_exit(redirected ? body() : kCannot);
         }
         ::close(input[0]);
         ::close(output[1]);
@@ -152,14 +169,14 @@ TEST_P(ForegroundSignals, ArePassedOn) {
     const std::string number = std::to_string(GetParam());
     Supervisor supervisor{[&] { return run_shell(kLong, living("trap 'exit 7' " + number)); }};
     ASSERT_THAT(supervisor.line(), HasSubstr("ready"));
-    ::kill(supervisor.process(), GetParam());
+    send(supervisor.process(), GetParam());
     EXPECT_EQ(supervisor.status(), 7);
 }
 
 TEST_P(ForegroundSignals, EndTheCommandThatDoesNotCatchThem) {
     Supervisor supervisor{[] { return run_shell(kLong, living(":")); }};
     ASSERT_THAT(supervisor.line(), HasSubstr("ready"));
-    ::kill(supervisor.process(), GetParam());
+    send(supervisor.process(), GetParam());
     EXPECT_EQ(supervisor.status(), 128 + GetParam());
 }
 
@@ -168,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(All, ForegroundSignals, testing::Values(SIGHUP, SIGINT,
 TEST(Foreground, KillsACommandThatDoesNotEnd) {
     Supervisor supervisor{[] { return run_shell(20ms, living("trap '' TERM")); }};
     ASSERT_THAT(supervisor.line(), HasSubstr("ready"));
-    ::kill(supervisor.process(), SIGTERM);
+    send(supervisor.process(), SIGTERM);
     EXPECT_EQ(supervisor.status(), 128 + SIGKILL);
 }
 
@@ -178,8 +195,8 @@ TEST(Foreground, LeavesSignalsIgnoredThatWere) {
         return run_shell(0s, living("trap 'exit 7' USR1"));
     }};
     ASSERT_THAT(supervisor.line(), HasSubstr("ready"));
-    ::kill(supervisor.process(), SIGHUP);
-    ::kill(supervisor.process(), SIGUSR1);
+    send(supervisor.process(), SIGHUP);
+    send(supervisor.process(), SIGUSR1);
     EXPECT_EQ(supervisor.status(), 7);
 }
 
@@ -207,7 +224,7 @@ TEST(Foreground, HoldsBackSignalsBeforeAndAfter) {
 TEST(Foreground, TellsTheCommandWhenItIsKilledItself) {
     Supervisor supervisor{[] { return run_shell(kLong, living("trap 'echo told; exit' TERM")); }};
     ASSERT_THAT(supervisor.line(), HasSubstr("ready"));
-    ::kill(supervisor.process(), SIGKILL);
+    send(supervisor.process(), SIGKILL);
     EXPECT_EQ(supervisor.line(), "told");
 }
 
@@ -229,22 +246,31 @@ TEST(Foreground, FindsWhatTheCommandLeftBehind) {
 
 /// What a shell does with a job: a session with a terminal, and the job in its foreground. Gives the terminal's other
 /// end, and the number of the session's leader, which ends with what `body` returns.
-pid_t with_terminal(int& terminal, const std::function<int()>& body) {
+/// Nothing where the machine has no terminals to give, as a root without /dev/pts.
+std::optional<pid_t> with_terminal(int& terminal, const std::function<int()>& body) {
     const pid_t leader = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (leader < 0) return std::nullopt;
     if (leader == 0) ::_exit(body());
     return leader;
 }
 
+std::string no_terminal() {
+    return fmt::format("this machine gives no terminal (forkpty: {}): is /dev/pts mounted?",
+                       std::generic_category().message(errno));
+}
+
+/// For a process that is the session's leader; it ends where it cannot.
 pid_t start_job(const std::function<int()>& body) {
     const pid_t job = ::fork();
+    if (job < 0) ::_exit(kCannot);
     if (job == 0) {
         ::setpgid(0, 0);
-        while (::tcgetpgrp(STDIN_FILENO) != ::getpid()) std::this_thread::sleep_for(1ms);
-        ::_exit(body());
+        const bool is_foreground = comes_true([] { return ::tcgetpgrp(STDIN_FILENO) == ::getpid(); });
+        ::_exit(is_foreground ? body() : kCannot);
     }
-    ::setpgid(job, job);
+    ::setpgid(job, job);  // either may be first; the child's is the one that counts
     ::signal(SIGTTOU, SIG_IGN);
-    ::tcsetpgrp(STDIN_FILENO, job);
+    if (::tcsetpgrp(STDIN_FILENO, job) != 0) ::_exit(kCannot);
     return job;
 }
 
@@ -261,12 +287,12 @@ struct Ready {
     pid_t supervisor = 0;
 };
 
-Ready read_ready(int terminal) {
+void read_ready(int terminal, Ready& ready) {
     read_until(terminal, "ready ");
     std::istringstream words{read_until(terminal, "\n")};
-    Ready ready;
-    EXPECT_TRUE(words >> ready.command >> ready.supervisor);
-    return ready;
+    ASSERT_TRUE(words >> ready.command >> ready.supervisor);
+    ASSERT_GT(ready.command, 0);
+    ASSERT_GT(ready.supervisor, 0);
 }
 
 int exit_status(pid_t process) {
@@ -277,45 +303,47 @@ int exit_status(pid_t process) {
 
 TEST(ForegroundTerminal, InterruptReachesTheCommandOnce) {
     int terminal = -1;
-    const pid_t leader = with_terminal(terminal, [] {
+    const auto leader = with_terminal(terminal, [] {
         const pid_t job = start_job([] {
             return run_shell(kLong, living("n=0; trap 'n=$((n + 1)); echo got' INT; trap 'exit $((10 + n))' USR1"));
         });
         return exit_status(job);
     });
-    const Ready ready = read_ready(terminal);
+    if (!leader) GTEST_SKIP() << no_terminal();
+    Ready ready;
+    ASSERT_NO_FATAL_FAILURE(read_ready(terminal, ready));
     // It hears of the interrupt once the command is done with it, so that two do not become one.
-    ::kill(ready.supervisor, SIGSTOP);
+    send(ready.supervisor, SIGSTOP);
     EXPECT_TRUE(comes_true([&] { return state_of(ready.supervisor) == 'T'; }));
     EXPECT_EQ(::write(terminal, "\x03", 1), 1);
     EXPECT_THAT(read_until(terminal, "got"), HasSubstr("got"));
-    ::kill(ready.supervisor, SIGCONT);
-    ::kill(ready.supervisor, SIGUSR1);  // passed on after a SIGINT that must not be
-    EXPECT_EQ(exit_status(leader), 11);
+    send(ready.supervisor, SIGCONT);
+    send(ready.supervisor, SIGUSR1);  // passed on after a SIGINT that must not be
+    EXPECT_EQ(exit_status(*leader), 11);
     ::close(terminal);
 }
 
 TEST(ForegroundTerminal, StopsAndContinuesWithTheCommand) {
     int terminal = -1;
-    const pid_t leader = with_terminal(terminal, [] {
+    const auto leader = with_terminal(terminal, [] {
         const pid_t job = start_job([] { return run_shell(kLong, living("trap 'exit 7' TERM")); });
         int status = 0;
         if (::waitpid(job, &status, WUNTRACED) != job || !WIFSTOPPED(status)) return 1;
-        ::tcsetpgrp(STDIN_FILENO, ::getpid());
+        if (::tcsetpgrp(STDIN_FILENO, ::getpid()) != 0) return 4;
         if (::write(STDOUT_FILENO, "stopped\n", 8) != 8) return 2;
         char line[8];
         if (::read(STDIN_FILENO, line, sizeof line) <= 0) return 3;  // when it has been looked at
-        ::tcsetpgrp(STDIN_FILENO, job);
-        ::kill(-job, SIGCONT);
-        ::kill(job, SIGTERM);
+        if (::tcsetpgrp(STDIN_FILENO, job) != 0 || ::kill(-job, SIGCONT) != 0 || ::kill(job, SIGTERM) != 0) return 5;
         return exit_status(job);
     });
-    const pid_t command = read_ready(terminal).command;
+    if (!leader) GTEST_SKIP() << no_terminal();
+    Ready ready;
+    ASSERT_NO_FATAL_FAILURE(read_ready(terminal, ready));
     EXPECT_EQ(::write(terminal, "\x1a", 1), 1);
     EXPECT_THAT(read_until(terminal, "stopped"), HasSubstr("stopped"));
-    EXPECT_TRUE(comes_true([&] { return state_of(command) == 'T'; }));
+    EXPECT_TRUE(comes_true([&] { return state_of(ready.command) == 'T'; }));
     EXPECT_EQ(::write(terminal, "\n", 1), 1);
-    EXPECT_EQ(exit_status(leader), 7);
+    EXPECT_EQ(exit_status(*leader), 7);
     ::close(terminal);
 }
 

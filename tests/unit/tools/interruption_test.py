@@ -17,7 +17,10 @@ PATIENCE = 120  # seconds: a watchdog
 class Interruption(unittest.TestCase):
     def run_until_progress(self, *arguments: str) -> tuple[int, str]:
         """Exit code and output, when the tool is interrupted as soon as a terminal has seen its progress."""
-        terminal, other_end = pty.openpty()
+        try:
+            terminal, other_end = pty.openpty()
+        except OSError as error:
+            self.skipTest(f"this machine gives no terminal ({error}): is /dev/pts mounted?")
         self.addCleanup(os.close, terminal)
         tool = subprocess.Popen([TOOL, "--backend", "sim", "--count", "4000000000", *arguments], text=True,
                                 stdout=subprocess.PIPE, stderr=other_end)
@@ -55,4 +58,5 @@ class Interruption(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main())
+    done = unittest.main(exit=False).result
+    sys.exit(1 if not done.wasSuccessful() else 77 if len(done.skipped) == done.testsRun else 0)

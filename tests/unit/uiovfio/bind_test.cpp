@@ -546,6 +546,7 @@ TEST_F(Binding, AScopeKeepsOthersAway) {
 
 TEST_F(Binding, WhatAKilledProcessHadBoundCanBeRestored) {
     const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
     if (child == 0) {
         const ScopedBinding binding{kBdf, "vfio-pci", tree.root};
         ::kill(::getpid(), SIGKILL);

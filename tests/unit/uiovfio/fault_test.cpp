@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <uiovfio/sim.hpp>
 #include <uiovfio/uiovfio.hpp>
@@ -29,6 +31,7 @@ void* faulting_page() {
     const int file = ::memfd_create("ended", MFD_CLOEXEC);
     void* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     ::close(file);
+    if (page == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mapping a file"};
     return page;
 }
 

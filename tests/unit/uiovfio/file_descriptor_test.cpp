@@ -15,6 +15,7 @@ class WithoutStandardInput {
   public:
     WithoutStandardInput() : kept_{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100)} { ::close(STDIN_FILENO); }
     ~WithoutStandardInput() {
+        if (kept_ < 0) return;  // it was closed before
         ::dup2(kept_, STDIN_FILENO);
         ::close(kept_);
     }

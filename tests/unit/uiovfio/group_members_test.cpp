@@ -94,6 +94,7 @@ TEST_F(GroupMembersTest, BeginAnewInAChildProcess) {
     Members::Member first;
     join(kFirst, first);
     const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
     if (child == 0) {
         // What is inherited is the parent's: the child has to ask the kernel itself.
         bool asked = false;
@@ -105,7 +106,7 @@ TEST_F(GroupMembersTest, BeginAnewInAChildProcess) {
         ::_exit(asked && outcome == Joining::not_made ? 0 : 1);
     }
     int status = 0;
-    ::waitpid(child, &status, 0);
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
 }
 

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <system_error>
 
 #include "backends/sysfs.hpp"
 #include "error_text.hpp"
@@ -192,7 +193,8 @@ class UioBackend : public SysfsBackend {
         tree.set_driver(kDevice, "uio_pci_generic");
         std::filesystem::create_directories(tree.device(kDevice) / "uio/uio0");
         test::FakeTree::put(tree.root.dev / "uio0", "");
-        EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK), 0);
+        if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+            throw std::system_error{errno, std::generic_category(), "pipe"};
         system.uio = pipe[0];
     }
     ~UioBackend() override {
