@@ -71,6 +71,12 @@ class Verbs(harness.FrontDoorCase):
             self.assert_failed(self.pcienic("demo", **{name: value}), status=2, says=[f"{name}={value}"])
         self.assertFalse(self.cache.exists())
 
+    def test_checkout_with_a_line_break_in_its_path_is_refused(self):
+        (self.work / "a\nb").mkdir()
+        self.checkout = self.checkout.rename(self.work / "a\nb/checkout")
+        self.assert_failed(self.pcienic("setup", "packages"), says=["line break", "move it"])
+        self.assertFalse(self.cache.exists())
+
     def test_cache_may_be_relative(self):
         result = self.shell('cd "$1"; cache=here; make_cache; echo "$cache $PCIENIC_CACHE"', self.work)
         self.assertEqual(result.stdout, f"{self.work}/here {self.work}/here\n")
