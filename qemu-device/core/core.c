@@ -4,11 +4,14 @@
 #include "core_internal.h"
 
 /*
- * What one run may cost, in bytes moved; each step of the work counts for some
+ * What one run may cost, in bytes read; each step of the work counts for some
  * bytes, too. At memory speed this is well below a millisecond, the time for
  * which the rest of the machine may have to wait.
  */
 #define RUN_BUDGET (256u * 1024)
+
+/* What a step costs besides, so that there is an end to any number of them */
+#define STEP_COST 256u
 
 void pcienic_core_init(PcienicCore *core, const PcienicOps *ops, void *opaque,
                        unsigned vectors, uint8_t *memory, uint64_t memory_size)
@@ -36,15 +39,15 @@ bool pcienic_core_busy(const PcienicCore *core)
 
 void pcienic_core_run(PcienicCore *core)
 {
-    uint32_t spent = 0;
-
     if (core->running) {
         return;
     }
     core->running = true;
+    core->spent = 0;
     pcienic_irq_deliver(core);
-    while (pcienic_dma_busy(core) && spent < RUN_BUDGET) {
-        spent += pcienic_dma_step(core);
+    while (pcienic_dma_busy(core) && core->spent < RUN_BUDGET) {
+        core->spent += STEP_COST;
+        pcienic_dma_step(core);
     }
     core->running = false;
     if (pcienic_dma_busy(core)) {

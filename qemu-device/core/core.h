@@ -154,6 +154,7 @@ typedef struct PcienicCore {
     uint64_t memory_size;
     uint32_t generation; /* turns when the DMA engine drops its work */
     bool running;        /* inside pcienic_core_run() */
+    uint32_t spent;      /* of this run's budget */
     bool delivering;     /* inside the sending of messages */
     uint8_t bounce[PCIENIC_CORE_PIECE];
 

@@ -16,9 +16,6 @@
 
 #include "core_internal.h"
 
-/* What a step costs of a run's budget besides the bytes that it moves */
-#define STEP_COST 256u
-
 #define PATTERN_SIZE 8u
 
 #define FIELD(word, name) (((word) & name##_MASK) >> name##_SHIFT)
@@ -280,6 +277,7 @@ static Outcome copy_list(PcienicCore *core, const SideSpec *spec)
         uint64_t address = spec->address + got;
         uint32_t piece = min_u32(size - got, to_page_end(address));
 
+        core->spent += piece;
         if (!read_host(core, address, core->bounce + got, piece)) {
             return outcome(PCIENIC_COMPLETION_STATUS_CODE_SG_FAULT, address);
         }
@@ -493,7 +491,7 @@ static void complete(PcienicCore *core, Outcome result)
     }
 }
 
-static uint32_t fetch(PcienicCore *core)
+static void fetch(PcienicCore *core)
 {
     PcienicDma *dma = &core->dma;
     PcienicCommand *command = &dma->command;
@@ -518,21 +516,21 @@ static uint32_t fetch(PcienicCore *core)
     ok = read_host(core, address + PCIENIC_DESCRIPTOR_CONTROL_OFFSET,
                    descriptor + PCIENIC_DESCRIPTOR_CONTROL_OFFSET, 4);
     if (core->generation != generation) {
-        return STEP_COST;
+        return;
     }
     control = load_le32(descriptor + PCIENIC_DESCRIPTOR_CONTROL_OFFSET);
     if (ok &&
         !!(control & PCIENIC_DESCRIPTOR_CONTROL_PHASE_MASK) != dma->phase) {
-        return STEP_COST;
+        return;
     }
     ok = ok && read_host(core, address, descriptor,
                          PCIENIC_DESCRIPTOR_CONTROL_OFFSET);
     if (core->generation != generation) {
-        return STEP_COST;
+        return;
     }
     if (!ok) {
         stop(core, PCIENIC_ERR_CODE_CODE_DESCRIPTOR_FAULT, address);
-        return STEP_COST;
+        return;
     }
 
     command->index = dma->head;
@@ -547,15 +545,13 @@ static uint32_t fetch(PcienicCore *core)
     }
     result = open_command(core, command, descriptor);
     if (core->generation != generation) {
-        return STEP_COST;
+        return;
     }
     if (result.code == PCIENIC_COMPLETION_STATUS_CODE_OK && command->length) {
         command->active = true;
     } else {
         complete(core, result);
     }
-    return STEP_COST + (command->source.count + command->destination.count) *
-                           PCIENIC_SG_ENTRY_SIZE;
 }
 
 /* Repeat the pattern, which began with the command's first byte. */
@@ -613,7 +609,7 @@ static bool put_piece(PcienicCore *core, const PcienicCommand *command,
 }
 
 /* Move one piece of the current command. */
-static uint32_t move(PcienicCore *core)
+static void move(PcienicCore *core)
 {
     PcienicCommand *command = &core->dma.command;
     uint32_t generation = core->generation;
@@ -624,23 +620,24 @@ static uint32_t move(PcienicCore *core)
     length = min_u32(length, side_contiguous(&command->source));
     length = min_u32(length, side_contiguous(&command->destination));
 
+    core->spent += length;
     ok = get_piece(core, command, length);
     if (core->generation != generation) {
-        return STEP_COST;
+        return;
     }
     if (!ok) {
         complete(core, outcome(PCIENIC_COMPLETION_STATUS_CODE_SOURCE_FAULT,
                                side_address(&command->source)));
-        return STEP_COST;
+        return;
     }
     ok = put_piece(core, command, length);
     if (core->generation != generation) {
-        return STEP_COST;
+        return;
     }
     if (!ok) {
         complete(core, outcome(PCIENIC_COMPLETION_STATUS_CODE_DESTINATION_FAULT,
                                side_address(&command->destination)));
-        return STEP_COST;
+        return;
     }
     command->done += length;
     side_advance(&command->source, length);
@@ -649,12 +646,15 @@ static uint32_t move(PcienicCore *core)
         complete(core,
                  outcome(PCIENIC_COMPLETION_STATUS_CODE_OK, command->done));
     }
-    return STEP_COST + length;
 }
 
-uint32_t pcienic_dma_step(PcienicCore *core)
+void pcienic_dma_step(PcienicCore *core)
 {
-    return core->dma.command.active ? move(core) : fetch(core);
+    if (core->dma.command.active) {
+        move(core);
+    } else {
+        fetch(core);
+    }
 }
 
 /* ---- What a migration stream may say ---- */

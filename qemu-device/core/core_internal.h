@@ -40,8 +40,11 @@ void pcienic_dma_enable(PcienicCore *core);
 void pcienic_dma_disable(PcienicCore *core);
 void pcienic_dma_doorbell(PcienicCore *core);
 void pcienic_dma_reset(PcienicCore *core);
-/* One step of the work at hand; returns what it cost of a run's budget. */
-uint32_t pcienic_dma_step(PcienicCore *core);
+/*
+ * One step of the work at hand. What it reads counts against the run's budget,
+ * whatever comes of it.
+ */
+void pcienic_dma_step(PcienicCore *core);
 bool pcienic_dma_validate(const PcienicCore *core);
 
 #endif

@@ -46,6 +46,15 @@ static void set_line(PcienicCore *core, bool level)
     }
 }
 
+/* The causes that have a message: only these cost time. */
+static uint32_t sendable_causes(const PcienicCore *core, unsigned word)
+{
+    return core->irq_mode == PCIENIC_IRQ_INTX
+               ? 0
+               : unmasked_causes(core, word) &
+                     pcienic_irq_bits_below(core->irq_enabled, word);
+}
+
 /* Is it still to be sent? A message may have changed that, see deliver. */
 static bool take_cause(PcienicCore *core, unsigned vector)
 {
@@ -53,8 +62,7 @@ static bool take_cause(PcienicCore *core, unsigned vector)
     uint32_t bit = UINT32_C(1) << vector % 32;
     uint32_t offset = PCIENIC_REG_IRQ_CAUSE + word * 4;
 
-    if (vector >= core->irq_enabled || core->irq_mode == PCIENIC_IRQ_INTX ||
-        !(unmasked_causes(core, word) & bit) ||
+    if (!(sendable_causes(core, word) & bit) ||
         !core->ops->bus_master(core->opaque)) {
         return false;
     }
@@ -75,13 +83,10 @@ void pcienic_irq_deliver(PcienicCore *core)
     }
     core->delivering = true;
     set_line(core, line_level(core));
-    if (core->irq_mode != PCIENIC_IRQ_INTX) {
-        for (unsigned word = 0; word < PCIENIC_VECTOR_WORDS; word++) {
-            for (unsigned bit = 0; unmasked_causes(core, word) && bit < 32;
-                 bit++) {
-                if (take_cause(core, word * 32 + bit)) {
-                    core->ops->send_message(core->opaque, word * 32 + bit);
-                }
+    for (unsigned word = 0; word < PCIENIC_VECTOR_WORDS; word++) {
+        for (unsigned bit = 0; sendable_causes(core, word) && bit < 32; bit++) {
+            if (take_cause(core, word * 32 + bit)) {
+                core->ops->send_message(core->opaque, word * 32 + bit);
             }
         }
     }

@@ -6,6 +6,8 @@
  * here are those whose value is worked out when they are read, and those whose
  * write does something.
  */
+#include <string.h>
+
 #include "core_internal.h"
 
 #define LOW_HALF  UINT64_C(0x00000000ffffffff)
@@ -321,6 +323,10 @@ void pcienic_error(PcienicCore *core, unsigned code, uint64_t info)
 
 void pcienic_registers_reset(PcienicCore *core, PcienicResetKind kind)
 {
+    if (kind == PCIENIC_RESET_COLD) {
+        /* Between the registers, too: a stream may have been there. */
+        memset(core->file, 0, sizeof(core->file));
+    }
     for (size_t i = 0; i < REGISTER_COUNT; i++) {
         const RegisterInfo *info = &registers[i];
         uint64_t keep = kind == PCIENIC_RESET_COLD ? 0 : info->sticky;

@@ -107,9 +107,12 @@ class Machine {
     void run() {
         if (nested_) return pcienic_core_run(core_.get());  // the outer run goes on with the work
         accesses_ = 0;
+        bytes_ = 0;
         scheduled_ = false;
+        in_run_ = true;
         pcienic_core_run(core_.get());
-        require(accesses_ < 10'000, "a run does not end");
+        in_run_ = false;
+        require(bytes_ < kMostBytesOfARun, "a run moves more than it may");
         require(scheduled_ || !pcienic_core_busy(core_.get()), "work is left and nobody will do it");
     }
 
@@ -126,6 +129,8 @@ class Machine {
     static constexpr std::uint64_t kRing = 0x1000;
     static constexpr std::uint64_t kCompletions = 0x2000;
     static constexpr std::uint64_t kMemorySize = 8192;
+    // 256 KiB are read at most, as much is written, and there are descriptors, completions and a step beyond that.
+    static constexpr std::size_t kMostBytesOfARun = 600 * 1024;
 
     void event() {
         switch (input_.take<std::uint8_t>() % 12) {
@@ -181,7 +186,9 @@ class Machine {
 
     // Something that happens while the core waits for one of its operations.
     void interlude() {
-        if (++accesses_ % 3 == 0 && !nested_ && !input_.is_empty() && input_.take<std::uint8_t>() % 8 == 0) {
+        ++accesses_;
+        require(!in_run_ || accesses_ < 10'000, "a run does not end");
+        if (accesses_ % 3 == 0 && !nested_ && !input_.is_empty() && input_.take<std::uint8_t>() % 8 == 0) {
             nested_ = true;
             event();
             nested_ = false;
@@ -240,6 +247,7 @@ class Machine {
     static PcienicDmaResult dma_read(void* opaque, std::uint64_t at, void* buffer, std::size_t size) {
         auto& machine = self(opaque);
         require(size > 0 && size <= PCIENIC_CORE_PIECE, "a DMA access is of no size or too long");
+        machine.bytes_ += size;
         machine.interlude();
         const auto* from = machine.host(at, size);
         if (!from) return PCIENIC_DMA_FAULT;
@@ -249,6 +257,7 @@ class Machine {
     static PcienicDmaResult dma_write(void* opaque, std::uint64_t at, const void* buffer, std::size_t size) {
         auto& machine = self(opaque);
         require(size > 0 && size <= PCIENIC_CORE_PIECE, "a DMA access is of no size or too long");
+        machine.bytes_ += size;
         machine.interlude();
         auto* to = machine.host(at, size);
         if (!to) return PCIENIC_DMA_FAULT;
@@ -297,9 +306,11 @@ class Machine {
     std::unique_ptr<PcienicCore> core_ = std::make_unique<PcienicCore>();
     bool bus_master_ = true;
     bool scheduled_ = false;
+    bool in_run_ = false;
     bool nested_ = false;
     bool line_ = false;
     unsigned accesses_ = 0;
+    std::size_t bytes_ = 0;
 };
 
 }  // namespace pcienic::fuzz

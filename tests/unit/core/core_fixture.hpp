@@ -218,6 +218,7 @@ class CoreFixture : public ::testing::Test {
     Bytes memory;
     std::unique_ptr<PcienicCore> core = std::make_unique<PcienicCore>();
     bool bus_master = true;
+    unsigned bus_master_asked = 0;
     bool scheduled = false;
     bool intx = false;
     unsigned ring_log2 = 0;
@@ -271,7 +272,11 @@ class CoreFixture : public ::testing::Test {
         .schedule = [](void* opaque) { self(opaque).scheduled = true; },
         .guest_error = [](void* opaque, unsigned code,
                           std::uint64_t info) { self(opaque).errors.push_back({code, info}); },
-        .bus_master = [](void* opaque) { return self(opaque).bus_master; },
+        .bus_master =
+            [](void* opaque) {
+                ++self(opaque).bus_master_asked;
+                return self(opaque).bus_master;
+            },
         .memory_written = [](void* opaque, std::uint64_t offset,
                              std::uint64_t length) { self(opaque).dirtied.emplace_back(offset, length); },
         .completed = nullptr,

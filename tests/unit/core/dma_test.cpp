@@ -417,6 +417,15 @@ TEST_F(Dma, TheDoorbellOnlySchedules) {
     EXPECT_NE(read32(PCIENIC_REG_STATUS) & PCIENIC_STATUS_DMA_BUSY_MASK, 0u);
 }
 
+TEST_F(Dma, AnEightByteDoorbellRingsAndReportsItsSecondHalf) {
+    start_engine();
+    put_descriptor({.control = kNop});
+    write64(PCIENIC_DOORBELL_DMA_DOORBELL, 0);
+    run_all();
+    EXPECT_EQ(completion(0).code(), kOk);
+    expect_latched(PCIENIC_ERR_CODE_CODE_BAD_OFFSET, PCIENIC_DOORBELL_DMA_DOORBELL + 4);
+}
+
 TEST_F(Dma, AnEmptyRingComesToRest) {
     start_engine();
     doorbell();
@@ -505,6 +514,46 @@ TEST_F(Dma, ListsOfSingleBytesAreBoundedLikeAnythingElse) {
     EXPECT_LT(accesses.size(), 2000u);
     run_all();
     EXPECT_EQ(read64(PCIENIC_REG_DMA_COMPLETED), 15u);
+}
+
+// What was read counts, and not what came of it.
+TEST_F(Dma, ListsThatAreRefusedAreBoundedLikeAnythingElse) {
+    struct Case {
+        const char* what;
+        std::uint32_t last_length;
+        std::uint32_t last_reserved;
+        std::uint64_t list;
+        unsigned code;
+    };
+    for (const auto& c :
+         {Case{"too short", 1, 0, kLists, PCIENIC_COMPLETION_STATUS_CODE_BAD_SG},
+          Case{"an empty entry", 0, 0, kLists, PCIENIC_COMPLETION_STATUS_CODE_BAD_SG},
+          Case{"reserved bits", 1, 1, kLists, PCIENIC_COMPLETION_STATUS_CODE_BAD_FLAGS},
+          Case{"an end that cannot be read", 1, 0, kLists + 4096 + 16, PCIENIC_COMPLETION_STATUS_CODE_SG_FAULT}}) {
+        SCOPED_TRACE(c.what);
+        init(32);
+        start_engine(12);
+        for (unsigned i = 0; i < PCIENIC_MAX_SG_ENTRIES; ++i) put_entry(i, kBuffer + i, 1);
+        const auto last = kLists + (PCIENIC_MAX_SG_ENTRIES - 1) * PCIENIC_SG_ENTRY_SIZE;
+        host.put(last + PCIENIC_SG_ENTRY_LENGTH_OFFSET, c.last_length);
+        host.put(last + PCIENIC_SG_ENTRY_RESERVED_OFFSET, c.last_reserved);
+        for (unsigned i = 0; i < 4095; ++i) {
+            put_descriptor({.source = c.list,
+                            .destination = c.list,
+                            .length = 1000,
+                            .sg_count = 256 | destination_count(256),
+                            .control = kHostToHost | kSourceSg | kDestinationSg});
+        }
+        doorbell();
+        scheduled = false;
+        accesses.clear();
+        pcienic_core_run(core.get());
+        std::size_t bytes = 0;
+        for (const auto& access : accesses) bytes += access.length;
+        EXPECT_LE(bytes, 512u << 10);
+        EXPECT_TRUE(scheduled);
+        EXPECT_EQ(completion(0).code(), c.code);
+    }
 }
 
 TEST_F(Dma, ARunInsideARunDoesNothing) {

@@ -75,6 +75,50 @@ TEST_F(Reset, SoftwareKeepsWhatIsStickyAndTheInterruptMode) {
     expect_everything_but_sticky_reset();
 }
 
+// What a migration stream left in the core, and nothing has checked, is gone.
+TEST_F(Reset, ColdLeavesAGoodStateWhateverItWas) {
+    map_everything();
+    for (auto& word : core->file) word = 0xa5a5a5a5;
+    core->irq_mode = 77;
+    core->irq_enabled = ~0u;
+    core->intx_level = intx = true;
+    core->dma.kicked = core->dma.stopped = core->dma.phase = true;
+    core->dma.head = ~0u;
+    core->dma.completed = ~0ull;
+    core->dma.command.active = true;
+    core->dma.command.source.kind = 99;
+    core->dma.command.source.count = core->dma.command.source.index = core->dma.command.source.offset = ~0u;
+    pcienic_core_reset(core.get(), PCIENIC_RESET_COLD);
+    expect_everything_but_sticky_reset();
+    EXPECT_EQ(read32(PCIENIC_REG_SCRATCH), 0u);
+    start_engine();
+    EXPECT_EQ(execute({.tag = 5, .control = PCIENIC_DESCRIPTOR_CONTROL_OPCODE_NOP}).code(),
+              PCIENIC_COMPLETION_STATUS_CODE_OK);
+}
+
+// A message may take the device out of its slot: its embedder then resets the core, and has nothing left to be asked.
+TEST_F(Reset, InsideAMessageEndsTheRunWithoutAnotherQuestion) {
+    start_engine();
+    pcienic_core_set_irq_mode(core.get(), PCIENIC_IRQ_MSIX, 32);
+    bus_master = false;
+    for (unsigned vector = 0; vector < 8; ++vector) fire(vector);
+    bus_master = true;
+    for (unsigned i = 0; i < 15; ++i)
+        put_descriptor({.control = PCIENIC_DESCRIPTOR_CONTROL_OPCODE_NOP | PCIENIC_DESCRIPTOR_CONTROL_INTERRUPT_MASK});
+    doorbell();
+    scheduled = false;
+    on_message = [this](unsigned) {
+        pcienic_core_reset(core.get(), PCIENIC_RESET_COLD);
+        bus_master_asked = 0;
+    };
+    pcienic_core_run(core.get());
+    EXPECT_EQ(messages.size(), 1u);
+    EXPECT_EQ(bus_master_asked, 0u);
+    EXPECT_THAT(accesses, IsEmpty());
+    EXPECT_FALSE(scheduled);
+    EXPECT_TRUE(pcienic_core_validate(core.get()));
+}
+
 TEST_F(Reset, WritingZeroToControlResetsNothing) {
     read32(0x014);
     write32(PCIENIC_REG_CTRL, 0);

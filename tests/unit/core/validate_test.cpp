@@ -137,6 +137,28 @@ TEST_F(Validate, RefusesDeviceMemoryThatIsNotThere) {
     expect_refused("a pattern with a place", [](C& c) { c.dma.command.source.offset = 1; });
 }
 
+// A command that is not there can hold anything: the next one does not see it.
+TEST_F(Validate, WhatAnInactiveCommandHoldsCostsNothingAndDoesNothing) {
+    constexpr unsigned kTooMany = 10'000;
+    start_engine(1);
+    core->dma.command.source.count = (0u - 256) / PCIENIC_SG_ENTRY_SIZE;
+    core->dma.command.length = ~0u;
+    core->dma.kicked = true;
+    ASSERT_TRUE(pcienic_core_validate(core.get()));
+    // A driver that never lets the ring run dry.
+    on_dma = [this](const DmaAccess& access) {
+        if (!access.write) {
+            const auto index = static_cast<unsigned>((access.address - kRing) / PCIENIC_DESCRIPTOR_SIZE);
+            write_descriptor(index, {.control = 0xff}, core->dma.phase);
+        }
+        if (accesses.size() == kTooMany) write32(PCIENIC_REG_DMA_CTRL, 0);
+    };
+    pcienic_core_run(core.get());
+    EXPECT_LT(accesses.size(), kTooMany) << "the run did not end by itself";
+    EXPECT_TRUE(scheduled);
+    EXPECT_EQ(completion(0).code(), PCIENIC_COMPLETION_STATUS_CODE_BAD_OPCODE);
+}
+
 // A copy of the state is the device: it goes on where the original was.
 TEST_F(Validate, ACopiedStateGoesOn) {
     be_busy();
