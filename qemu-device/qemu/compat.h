@@ -26,7 +26,10 @@
 #error "pcienic needs QEMU 7.2 or later"
 #endif
 
-/* Headers that moved: hw/core/ in 11.0, system/ in 10.0, pci_device.h in 8.0 */
+/*
+ * Headers that moved: hw/core/ in 11.0, system/ in 10.0 (address-spaces.h later),
+ * pci_device.h in 8.0
+ */
 
 #include "qapi/error.h"
 #include "qemu/log.h"
@@ -51,6 +54,12 @@
 #include "hw/core/registerfields.h"
 #else
 #include "hw/registerfields.h"
+#endif
+
+#if __has_include("system/address-spaces.h")
+#include "system/address-spaces.h"
+#else
+#include "exec/address-spaces.h"
 #endif
 
 #include "hw/pci/pci.h"
@@ -141,11 +150,60 @@ static inline bool pcienic_init_ram(MemoryRegion *region, Object *owner,
 }
 
 /*
+ * The device itself has written to its RAM. What follows in QEMU from a write
+ * through it has to follow from this one: who migrates or shows the memory sees
+ * it, and what was translated of code in it ends. That is what the end of a
+ * mapping does, which drops a reference on the region, too.
+ */
+static inline void pcienic_ram_written(MemoryRegion *region, hwaddr offset,
+                                       hwaddr length)
+{
+    uint8_t *bytes = memory_region_get_ram_ptr(region);
+
+    memory_region_ref(region);
+    address_space_unmap(&address_space_memory, bytes + offset, length, true,
+                        length);
+}
+
+/*
+ * The end of msix_init_exclusive_bar(), for a device's exit. QEMU frees table
+ * and PBA; but a processor that was about to access them when the device was
+ * unplugged still calls the two regions' functions, which end QEMU then by an
+ * assertion. Such an access finds other functions here.
+ */
+static inline uint64_t pcienic_gone_read(void *opaque, hwaddr offset,
+                                         unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static inline void pcienic_gone_write(void *opaque, hwaddr offset,
+                                      uint64_t value, unsigned size)
+{
+}
+
+static inline void pcienic_msix_bar_exit(PCIDevice *dev)
+{
+    static const MemoryRegionOps gone = {
+        .read = pcienic_gone_read,
+        .write = pcienic_gone_write,
+        .endianness = DEVICE_LITTLE_ENDIAN,
+    };
+
+    if (msix_present(dev)) {
+        msix_uninit_exclusive_bar(dev);
+        dev->msix_table_mmio.ops = &gone;
+        dev->msix_pba_mmio.ops = &gone;
+    }
+}
+
+/*
  * Power management, version 3, D0 and D3hot, with the context kept on the way
  * back to D0. Returns the capability's offset, or a negative number with errp.
  * Since 10.0 QEMU's PCI core knows the capability (it stops decoding the BARs
  * of a device in D3hot, and resets the state); before, pcienic_pm_reset() does
- * the second, and the device asks pcienic_pm_in_d0() before it does anything.
+ * the second, and the device asks pcienic_pm_in_d0() before it does anything,
+ * and takes its BARs away that others answer for.
  */
 static inline int pcienic_pm_init(PCIDevice *dev, uint8_t offset, Error **errp)
 {

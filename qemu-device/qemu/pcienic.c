@@ -28,13 +28,19 @@ static PcienicDmaResult do_dma(PcienicState *s, uint64_t address, void *buffer,
     const MemTxAttrs ram_only = { .memory = true };
     PCIDevice *dev = PCI_DEVICE(s);
 
+    if (s->life != PCIENIC_ALIVE) {
+        return PCIENIC_DMA_FAULT;
+    }
     if (pci_dma_rw(dev, address, buffer, length, direction, ram_only) ==
         MEMTX_OK) {
         return PCIENIC_DMA_OK;
     }
-    /* What a requester notes when nobody answers */
-    pci_word_test_and_set_mask(dev->config + PCI_STATUS,
-                               PCI_STATUS_REC_MASTER_ABORT);
+    /* The IOMMU reports a fault by a message, which may have unplugged us. */
+    if (s->life == PCIENIC_ALIVE) {
+        /* What a requester notes when nobody answers */
+        pci_word_test_and_set_mask(dev->config + PCI_STATUS,
+                                   PCI_STATUS_REC_MASTER_ABORT);
+    }
     return PCIENIC_DMA_FAULT;
 }
 
@@ -46,7 +52,9 @@ static PcienicDmaResult op_dma_read(void *opaque, uint64_t address,
         do_dma(s, address, buffer, length, DMA_DIRECTION_TO_DEVICE);
 
     trace_pcienic_dma_read(address, length, result == PCIENIC_DMA_OK);
-    s->dma_bytes_read += length;
+    if (result == PCIENIC_DMA_OK) {
+        s->dma_bytes_read += length;
+    }
     return result;
 }
 
@@ -58,7 +66,9 @@ static PcienicDmaResult op_dma_write(void *opaque, uint64_t address,
                                      DMA_DIRECTION_FROM_DEVICE);
 
     trace_pcienic_dma_write(address, length, result == PCIENIC_DMA_OK);
-    s->dma_bytes_written += length;
+    if (result == PCIENIC_DMA_OK) {
+        s->dma_bytes_written += length;
+    }
     return result;
 }
 
@@ -67,6 +77,9 @@ static void op_send_message(void *opaque, unsigned vector)
     PcienicState *s = opaque;
     PCIDevice *dev = PCI_DEVICE(s);
 
+    if (s->life != PCIENIC_ALIVE) {
+        return;
+    }
     if (vector == s->drop_vector) {
         trace_pcienic_message_dropped(vector);
         return;
@@ -90,9 +103,7 @@ static void op_set_intx(void *opaque, bool level)
 
 static void op_schedule(void *opaque)
 {
-    PcienicState *s = opaque;
-
-    qemu_bh_schedule(s->work);
+    pcienic_resume(opaque);
 }
 
 static void op_guest_error(void *opaque, unsigned code, uint64_t info)
@@ -126,7 +137,7 @@ static bool op_bus_master(void *opaque)
 {
     PcienicState *s = opaque;
 
-    return pcienic_config_in_d0(s) &&
+    return pcienic_is_awake(s) &&
            pci_get_word(PCI_DEVICE(s)->config + PCI_COMMAND) &
                PCI_COMMAND_MASTER;
 }
@@ -135,7 +146,7 @@ static void op_memory_written(void *opaque, uint64_t offset, uint64_t length)
 {
     PcienicState *s = opaque;
 
-    memory_region_set_dirty(&s->memory, offset, length);
+    pcienic_ram_written(&s->memory, offset, length);
 }
 
 static void op_completed(void *opaque, unsigned index, unsigned code,
@@ -163,21 +174,30 @@ static void pcienic_work(void *opaque)
 {
     PcienicState *s = opaque;
 
-    if (runstate_is_running() && pcienic_config_in_d0(s)) {
+    if (runstate_is_running() && pcienic_is_awake(s)) {
         pcienic_core_run(&s->core);
         trace_pcienic_run(pcienic_core_busy(&s->core));
     }
 }
 
+bool pcienic_is_awake(PcienicState *s)
+{
+    return s->life == PCIENIC_ALIVE && pcienic_config_in_d0(s);
+}
+
 void pcienic_resume(PcienicState *s)
 {
     /* Not only if the engine is busy: held-back messages are work, too. */
-    qemu_bh_schedule(s->work);
+    if (s->life == PCIENIC_ALIVE) {
+        qemu_bh_schedule(s->work);
+    }
 }
 
 void pcienic_update_line(PcienicState *s)
 {
-    pci_set_irq(PCI_DEVICE(s), s->core.intx_level && pcienic_config_in_d0(s));
+    if (s->life != PCIENIC_GONE) {
+        pci_set_irq(PCI_DEVICE(s), s->core.intx_level && pcienic_is_awake(s));
+    }
 }
 
 static void pcienic_vm_change(void *opaque, bool running, RunState state)
@@ -193,7 +213,7 @@ static uint64_t pcienic_read(void *opaque, hwaddr offset, unsigned size)
 {
     PcienicState *s = opaque;
     /* In D3hot nobody answers: the CPU reads ones. */
-    uint64_t value = pcienic_config_in_d0(s)
+    uint64_t value = pcienic_is_awake(s)
                          ? pcienic_core_read(&s->core, offset, size)
                          : UINT64_MAX;
 
@@ -207,7 +227,7 @@ static void pcienic_write(void *opaque, hwaddr offset, uint64_t value,
     PcienicState *s = opaque;
 
     trace_pcienic_write(offset, size, value);
-    if (pcienic_config_in_d0(s)) {
+    if (pcienic_is_awake(s)) {
         pcienic_core_write(&s->core, offset, value, size);
     }
 }
@@ -320,8 +340,8 @@ static void pcienic_cleanup(PcienicState *s)
     }
     if (msix_present(dev)) {
         msix_unuse_all_vectors(dev);
-        msix_uninit_exclusive_bar(dev);
     }
+    pcienic_msix_bar_exit(dev);
     /* A region holds on to its subregions' owner; here that is its own. */
     if (memory_region_is_mapped(&s->doorbells[0])) {
         memory_region_del_subregion(&s->registers, &s->doorbells[0]);
@@ -350,6 +370,7 @@ static void pcienic_realize(PCIDevice *dev, Error **errp)
                       memory_region_get_ram_ptr(&s->memory), s->memory_size);
     s->work = pcienic_bh_new(pcienic_work, s, DEVICE(s));
     s->vm_change = qemu_add_vm_change_state_handler(pcienic_vm_change, s);
+    s->life = PCIENIC_ALIVE;
     trace_pcienic_realize(s->vectors, s->msi_vectors, s->memory_size);
 }
 
@@ -358,6 +379,9 @@ static void pcienic_exit(PCIDevice *dev)
     PcienicState *s = PCIENIC(dev);
 
     trace_pcienic_exit(pcienic_core_busy(&s->core));
+    /* A run may be going on: it ends here, and asks for nothing any more. */
+    s->life = PCIENIC_GONE;
+    pcienic_core_reset(&s->core, PCIENIC_RESET_COLD);
     pcienic_cleanup(s);
 }
 
@@ -366,14 +390,19 @@ static void PCIENIC_RESET_HOLD(pcienic_reset_hold, obj)
     PcienicState *s = PCIENIC(obj);
     bool flr = pcienic_config_in_flr(s);
     bool hot = !flr && pcienic_config_in_hot_reset(s);
-    /* What a hot reset does to us is what a function-level reset does. */
+    /*
+     * What a hot reset does to us is what a function-level reset does. Of what
+     * a failed migration left, nothing is worth keeping.
+     */
     PcienicResetKind kind =
-        flr || hot ? PCIENIC_RESET_FUNCTION_LEVEL : PCIENIC_RESET_COLD;
+        (flr || hot) && s->life == PCIENIC_ALIVE ? PCIENIC_RESET_FUNCTION_LEVEL
+                                                 : PCIENIC_RESET_COLD;
 
     trace_pcienic_reset(flr ? "function-level" : hot ? "hot" : "cold");
     qemu_bh_cancel(s->work);
     pcienic_core_reset(&s->core, kind);
     pcienic_config_reset(s, kind);
+    s->life = PCIENIC_ALIVE;
 }
 
 static void pcienic_instance_init(Object *obj)

@@ -17,8 +17,23 @@
 #define TYPE_PCIENIC "pcienic"
 OBJECT_DECLARE_SIMPLE_TYPE(PcienicState, PCIENIC)
 
+/* Whether the guest may reach the core, and the core the guest */
+typedef enum PcienicLife {
+    /*
+     * Not realized, or unplugged. A processor that was about to access a BAR
+     * when the device went still does, and an unplug can come from inside of
+     * any message that we send: configuration space may be freed by then.
+     */
+    PCIENIC_GONE,
+    /* Holds what a migration stream said; until it was checked, or a reset. */
+    PCIENIC_UNCHECKED,
+    PCIENIC_ALIVE,
+} PcienicLife;
+
 struct PcienicState {
     PCIDevice parent_obj;
+
+    PcienicLife life;
 
     PcienicCore core;
     MemoryRegion registers;
@@ -48,6 +63,8 @@ extern const VMStateDescription vmstate_pcienic;
 
 /* pcienic.c */
 
+/* May the core do anything now? Only alive, and in D0. */
+bool pcienic_is_awake(PcienicState *s);
 /* Have the core's work done soon. */
 void pcienic_resume(PcienicState *s);
 /* Bring INTx to where the core and the power state want it. */
@@ -69,7 +86,7 @@ bool pcienic_config_in_flr(PcienicState *s);
 /* Or is it a bridge above us that resets its secondary bus? */
 bool pcienic_config_in_hot_reset(PcienicState *s);
 bool pcienic_config_in_d0(PcienicState *s);
-/* Device memory answers in D0 only. */
+/* Device memory and the MSI-X table answer in D0 only. */
 void pcienic_config_apply_power(PcienicState *s);
 PcienicIrqMode pcienic_config_irq_mode(PcienicState *s, unsigned *enabled);
 

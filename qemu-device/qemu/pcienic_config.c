@@ -120,7 +120,10 @@ bool pcienic_config_in_d0(PcienicState *s)
 
 void pcienic_config_apply_power(PcienicState *s)
 {
-    memory_region_set_enabled(&s->memory, pcienic_config_in_d0(s));
+    bool answers = pcienic_config_in_d0(s);
+
+    memory_region_set_enabled(&s->memory, answers);
+    memory_region_set_enabled(&PCI_DEVICE(s)->msix_exclusive_bar, answers);
 }
 
 PcienicIrqMode pcienic_config_irq_mode(PcienicState *s, unsigned *enabled)
@@ -158,6 +161,10 @@ void pcienic_config_write(PCIDevice *dev, uint32_t address, uint32_t value,
 
     trace_pcienic_config_write(address, length, value);
     pci_default_write_config(dev, address, value, length);
+    if (s->life == PCIENIC_GONE) {
+        /* It unmasked a message, and that unplugged us. */
+        return;
+    }
     pcie_aer_write_config(dev, address, value, length);
     pcie_cap_flr_write_config(dev, address, value, length);
 
@@ -167,8 +174,10 @@ void pcienic_config_write(PCIDevice *dev, uint32_t address, uint32_t value,
         pcienic_config_apply_power(s);
         pcienic_update_line(s);
     }
-    tell_irq_mode(s);
-    pcienic_resume(s);
+    if (s->life == PCIENIC_ALIVE) {
+        tell_irq_mode(s);
+        pcienic_resume(s);
+    }
 }
 
 /* Sticky in PCI Express's sense: kept by all but a cold reset */

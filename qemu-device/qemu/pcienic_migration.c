@@ -5,7 +5,8 @@
  * Device memory migrates as RAM by itself. Of the core everything goes that a
  * driver could tell the difference by, with a command in flight in a section
  * of its own. A stream is not trusted: it is loaded, checked, and only then
- * run.
+ * run. One that fails leaves a device that does nothing until it is reset: the
+ * machine may well be told to go on.
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
@@ -71,6 +72,7 @@ static int pcienic_pre_load(void *opaque)
 {
     PcienicState *s = opaque;
 
+    s->life = PCIENIC_UNCHECKED;
     /* A stream without a command in flight has no section that says so. */
     s->core.dma.command.active = false;
     return 0;
@@ -93,6 +95,7 @@ static int pcienic_post_load(void *opaque, int version_id)
                      "cannot be in: it is damaged or not from a pcienic");
         return -EINVAL;
     }
+    s->life = PCIENIC_ALIVE;
     trace_pcienic_post_load(pcienic_core_busy(&s->core));
     pcienic_config_apply_power(s);
     return 0;

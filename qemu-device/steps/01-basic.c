@@ -23,6 +23,8 @@ static void pcienic_basic_class_init(ObjectClass *klass, PcienicClassData *data)
     pc->class_id = PCI_CLASS_NETWORK_ETHERNET;
 
     dc->desc = "pcienic learning path, step 01: configuration space only";
+    /* When a running guest moves to a new host, configuration space goes too */
+    dc->vmsd = &vmstate_pci_device;
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
 }
 

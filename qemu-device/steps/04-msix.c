@@ -117,7 +117,7 @@ static void pcienic_msix_realize(PCIDevice *dev, Error **errp)
 
 static void pcienic_msix_exit(PCIDevice *dev)
 {
-    msix_uninit_exclusive_bar(dev);
+    pcienic_msix_bar_exit(dev);
 }
 
 static void pcienic_msix_reset_enter(Object *obj, ResetType type)

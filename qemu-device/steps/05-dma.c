@@ -102,6 +102,17 @@ static void pcienic_dma_end(PcienicDma *s, uint32_t status)
 }
 
 /*
+ * Not when unplugged: a CPU that was about to write GO when the device went
+ * still does.
+ */
+static void pcienic_dma_schedule(PcienicDma *s)
+{
+    if (s->copy) {
+        qemu_bh_schedule(s->copy);
+    }
+}
+
+/*
  * A bottom half: QEMU's main loop calls it once the store to GO is over. It
  * moves a bounded amount and asks to be called again, because for as long as
  * it runs the guest's CPUs can not reach any device.
@@ -143,7 +154,7 @@ static void pcienic_dma_copy(void *opaque)
             return;
         }
     }
-    qemu_bh_schedule(s->copy);
+    pcienic_dma_schedule(s);
 }
 
 static void pcienic_dma_vm_change(void *opaque, bool running, RunState state)
@@ -151,7 +162,7 @@ static void pcienic_dma_vm_change(void *opaque, bool running, RunState state)
     PcienicDma *s = opaque;
 
     if (running && s->reg[STATUS] == BUSY) {
-        qemu_bh_schedule(s->copy);
+        pcienic_dma_schedule(s);
     }
 }
 
@@ -162,7 +173,7 @@ static void pcienic_dma_go(PcienicDma *s)
         pcienic_dma_address(s, DESTINATION), s->reg[LENGTH]);
     s->reg[COPIED] = 0;
     s->reg[STATUS] = BUSY;
-    qemu_bh_schedule(s->copy);
+    pcienic_dma_schedule(s);
 }
 
 static uint64_t pcienic_dma_read(void *opaque, hwaddr addr, unsigned size)
@@ -234,7 +245,8 @@ static void pcienic_dma_exit(PCIDevice *dev)
 
     qemu_del_vm_change_state_handler(s->vm_change);
     qemu_bh_delete(s->copy);
-    msix_uninit_exclusive_bar(dev);
+    s->copy = NULL;
+    pcienic_msix_bar_exit(dev);
 }
 
 static void pcienic_dma_reset_enter(Object *obj, ResetType type)

@@ -83,6 +83,15 @@ static uint64_t pcienic_caps_address(PcienicCaps *s, unsigned index)
     return (uint64_t)s->reg[index + 1] << 32 | s->reg[index];
 }
 
+/*
+ * In D3hot a device is silent, and so is one that was unplugged: a CPU that was
+ * about to access it still does, and configuration space is freed by then.
+ */
+static bool pcienic_caps_is_awake(PcienicCaps *s)
+{
+    return s->copy && pcienic_pm_in_d0(PCI_DEVICE(s), PM_CAP);
+}
+
 /* At most one page, so there is nothing to do in parts as in step 05. */
 static uint32_t pcienic_caps_do_copy(PcienicCaps *s)
 {
@@ -112,9 +121,9 @@ static void pcienic_caps_copy(void *opaque)
 {
     PcienicCaps *s = opaque;
 
-    /* In D3hot a device is silent: the command waits for D0, or for a reset. */
+    /* In D3hot the command waits for D0, or for a reset. */
     if (s->reg[STATUS] != BUSY || !runstate_is_running() ||
-        !pcienic_pm_in_d0(PCI_DEVICE(s), PM_CAP)) {
+        !pcienic_caps_is_awake(s)) {
         return;
     }
     s->reg[STATUS] = pcienic_caps_do_copy(s);
@@ -158,7 +167,7 @@ static uint64_t pcienic_caps_read(void *opaque, hwaddr addr, unsigned size)
     PcienicCaps *s = opaque;
     uint32_t value = 0;
 
-    if (!pcienic_pm_in_d0(PCI_DEVICE(s), PM_CAP)) {
+    if (!pcienic_caps_is_awake(s)) {
         value = UINT32_MAX; /* what a CPU reads where nobody answers */
     } else if (addr >= DMA_BLOCK && addr < DMA_BLOCK + 4 * REGISTERS) {
         value = s->reg[(addr - DMA_BLOCK) / 4];
@@ -173,7 +182,7 @@ static void pcienic_caps_write(void *opaque, hwaddr addr, uint64_t value,
     PcienicCaps *s = opaque;
 
     trace_pcienic_step_write(TYPE_PCIENIC_CAPS, addr, size, value);
-    if (!pcienic_pm_in_d0(PCI_DEVICE(s), PM_CAP)) {
+    if (!pcienic_caps_is_awake(s)) {
         qemu_log_mask(LOG_GUEST_ERROR,
                       "pcienic-caps: write to 0x%" HWADDR_PRIx
                       " in power state D3hot\n",
@@ -257,8 +266,16 @@ static void pcienic_caps_exit(PCIDevice *dev)
 
     qemu_del_vm_change_state_handler(s->vm_change);
     qemu_bh_delete(s->copy);
-    msix_uninit_exclusive_bar(dev);
+    s->copy = NULL;
+    pcienic_msix_bar_exit(dev);
     pcie_cap_exit(dev);
+}
+
+/* The table and the PBA are QEMU's, which before 10.0 answers in D3hot, too. */
+static void pcienic_caps_apply_power(PcienicCaps *s)
+{
+    memory_region_set_enabled(&PCI_DEVICE(s)->msix_exclusive_bar,
+                              pcienic_caps_is_awake(s));
 }
 
 /* A write may set the FLR bit, or bring the device back to D0. */
@@ -268,7 +285,11 @@ static void pcienic_caps_config_write(PCIDevice *dev, uint32_t addr,
     PcienicCaps *s = PCIENIC_CAPS(dev);
 
     pci_default_write_config(dev, addr, value, len);
+    if (!s->copy) {
+        return; /* it unmasked a vector, whose message unplugged us */
+    }
     pcie_cap_flr_write_config(dev, addr, value, len);
+    pcienic_caps_apply_power(s);
     if (s->reg[STATUS] == BUSY) {
         qemu_bh_schedule(s->copy);
     }
@@ -287,6 +308,13 @@ static void pcienic_caps_reset_enter(Object *obj, ResetType type)
     pcienic_pm_reset(dev, PM_CAP);
     pcie_cap_deverr_reset(dev);
     pci_set_long(dev->config + DVSEC_NOTE, 0);
+    pcienic_caps_apply_power(s);
+}
+
+static int pcienic_caps_post_load(void *opaque, int version_id)
+{
+    pcienic_caps_apply_power(opaque);
+    return 0;
 }
 
 static const VMStateField pcienic_caps_fields[] = {
@@ -300,6 +328,7 @@ static const VMStateDescription pcienic_caps_vmstate = {
     .name = TYPE_PCIENIC_CAPS,
     .version_id = 1,
     .minimum_version_id = 1,
+    .post_load = pcienic_caps_post_load,
     .fields = pcienic_caps_fields,
 };
 

@@ -223,3 +223,24 @@ def machine_with(*devices, extra=()):
     """A machine and the pcienic in it."""
     machine = Machine(*(devices or ("pcienic",)), extra=extra)
     return machine, Pcienic(machine)
+
+
+PORT_DEVICE = 4
+NATIVE_HOTPLUG = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+
+
+def behind_root_port(*arguments, extra=()):
+    """A machine with a root port whose windows are open; the port."""
+    machine = Machine(f"pcie-root-port,id=rp0,bus=pcie.0,addr={PORT_DEVICE},chassis=1", *arguments,
+                      extra=(*NATIVE_HOTPLUG, *extra))
+    return machine, open_root_port(machine)
+
+
+def open_root_port(machine):
+    """What firmware does; the port."""
+    port = Function(machine, device=PORT_DEVICE)
+    port.set_config(0x18, 0x00010100)  # primary bus 0, secondary and subordinate 1
+    for register, first, last in ((0x20, REGISTER_BAR, REGISTER_BAR + 0xFFFFF), (0x24, MEMORY_BAR, MEMORY_BAR + MEMORY_SIZE - 1)):
+        port.set_config(register, first >> 16 & 0xFFF0 | last & 0xFFF00000)
+    port.set_config(COMMAND, 0x06, 2)
+    return port

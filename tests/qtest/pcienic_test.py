@@ -16,28 +16,9 @@ import unittest
 
 from pcienic_function import (
     BY_NAME, CODE, COMPLETIONS, DESTINATION, DEVICE, ERROR, INTERRUPT, LISTS, MEMORY_BAR, MEMORY_SIZE, MESSAGES, MODE,
-    MSIX_BAR, PHASE, PIECE, QUIET, REGISTER_BAR, RING, SOURCE, STATE, VECTORS, Pcienic, field, machine_with)
-from qtest_machine import COMMAND, QEMU, WATCHDOG_S, Function, Machine, main
-
-PORT_DEVICE = 4
-NATIVE_HOTPLUG = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
-
-
-def behind_root_port(*arguments, extra=()):
-    """A machine with a root port whose windows are open; the port."""
-    machine = Machine(f"pcie-root-port,id=rp0,bus=pcie.0,addr={PORT_DEVICE},chassis=1", *arguments,
-                      extra=(*NATIVE_HOTPLUG, *extra))
-    return machine, open_root_port(machine)
-
-
-def open_root_port(machine):
-    """What firmware does; the port."""
-    port = Function(machine, device=PORT_DEVICE)
-    port.set_config(0x18, 0x00010100)  # primary bus 0, secondary and subordinate 1
-    for register, first, last in ((0x20, REGISTER_BAR, REGISTER_BAR + 0xFFFFF), (0x24, MEMORY_BAR, MEMORY_BAR + MEMORY_SIZE - 1)):
-        port.set_config(register, first >> 16 & 0xFFF0 | last & 0xFFF00000)
-    port.set_config(COMMAND, 0x06, 2)
-    return port
+    MSIX_BAR, PHASE, PIECE, QUIET, REGISTER_BAR, RING, SOURCE, STATE, VECTORS, Pcienic, behind_root_port, field,
+    machine_with, open_root_port)
+from qtest_machine import COMMAND, QEMU, WATCHDOG_S, Machine, main
 
 
 class PcienicTest(unittest.TestCase):
@@ -198,6 +179,22 @@ class Registers(PcienicTest):
         function.write("IRQ_TEST", 99)
         self.assertEqual(machine.qmp("qom-get", path="dut", property="messages-sent"), 1)
         self.assertEqual(machine.qmp("qom-get", path="dut", property="guest-errors"), 1)
+
+    def test_bytes_are_counted_that_were_moved(self):
+        machine, function = self.start("pcienic,id=dut")
+        function.start_engine()
+        nowhere = 0xA0000000
+
+        def counted(*command):
+            before = [machine.qmp("qom-get", path="dut", property=f"dma-bytes-{way}") for way in ("read", "written")]
+            function.execute(*command)
+            after = [machine.qmp("qom-get", path="dut", property=f"dma-bytes-{way}") for way in ("read", "written")]
+            return [now - then for then, now in zip(before, after)]
+
+        # Besides, the descriptor of 32 bytes and a look at the next one, and the completion of 16
+        self.assertEqual(counted("HOST_TO_HOST", SOURCE, DESTINATION, 100), [32 + 4 + 100, 16 + 100])
+        self.assertEqual(counted("HOST_TO_HOST", nowhere, DESTINATION, 100), [32 + 4, 16])
+        self.assertEqual(counted("HOST_TO_HOST", SOURCE, nowhere, 100), [32 + 4 + 100, 16])
 
 
 class Interrupts(PcienicTest):
@@ -505,6 +502,19 @@ class Power(PcienicTest):
         self.assertFalse(function.intx())
         function.set_power_state(0)
         self.assertTrue(function.intx())
+
+    def test_in_d3hot_the_msix_table_is_silent_too(self):
+        machine, function = self.start()
+        function.enable_msix()
+        function.set_msix_entry(5, masked=True)
+        function.write("IRQ_TEST", 5)
+        function.set_power_state(3)
+        function.set_msix_entry(5)
+        self.assertEqual(function.message(5), 0)
+        function.set_power_state(0)
+        self.assertEqual((function.message(5), machine.read(MSIX_BAR + 2048)), (0, 1 << 5))
+        function.set_msix_entry(5)
+        self.assertEqual(function.message(5), 0x5005)
 
     def test_d1_and_d2_are_not_there(self):
         _, function = self.start()

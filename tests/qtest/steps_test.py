@@ -23,6 +23,20 @@ class StepTest(unittest.TestCase):
         function.enable()
         return machine, function
 
+    def migrated(self, machine, device):
+        """The machine on another host, stopped."""
+        with tempfile.TemporaryDirectory() as directory:
+            stream = f"{directory}/stream"
+            machine.qmp("migrate", uri=f"exec:cat > {stream}")
+            while (status := machine.qmp("query-migrate")["status"]) not in ("completed", "failed"):
+                pass
+            self.assertEqual(status, "completed")
+            there = Machine(device, extra=("-incoming", f"exec:cat {stream}", "-S"))
+            self.addCleanup(there.close)
+            while there.qmp("query-status")["status"] == "inmigrate":
+                pass
+        return there
+
     def assert_guest_error(self, machine, text):
         self.assertIn(text, machine.log())
 
@@ -36,6 +50,13 @@ class Basic(StepTest):
         self.assertEqual(function.config(0x2C), 0x11001AF4)
         self.assertEqual(function.config(0x34, 1), 0)
         self.assertEqual(function.config(0x3D, 1), 0)
+
+    def test_configuration_space_moves_to_another_host_with_its_machine(self):
+        machine, function = self.start("pcienic-basic")
+        function.set_config(0x3C, 0x2A, 1)
+        machine.qmp("stop")
+        there = Function(self.migrated(machine, "pcienic-basic"))
+        self.assertEqual((there.config(COMMAND, 2), there.config(0x3C, 1)), (MEMORY_AND_MASTER, 0x2A))
 
 
 class Mmio(StepTest):
@@ -256,16 +277,7 @@ class OneDmaCommand:
         machine.write_memory(self.source, b"move")
         machine.qmp("stop")
         dma.go(self.source, self.destination, 4, vector=2)
-        with tempfile.TemporaryDirectory() as directory:
-            stream = f"{directory}/stream"
-            machine.qmp("migrate", uri=f"exec:cat > {stream}")
-            while machine.qmp("query-migrate")["status"] not in ("completed", "failed"):
-                pass
-            self.assertEqual(machine.qmp("query-migrate")["status"], "completed")
-            there = Machine(self.device, extra=("-incoming", f"exec:cat {stream}", "-S"))
-            self.addCleanup(there.close)
-            while there.qmp("query-status")["status"] == "inmigrate":
-                pass
+        there = self.migrated(machine, self.device)
         arrived = DmaBlock(there, dma.base)
         self.assertEqual(arrived.status(), BUSY)
         self.assertEqual(there.read_memory(self.destination, 4), bytes(4))
@@ -346,6 +358,20 @@ class Caps(OneDmaCommand, StepTest):
         self.assertEqual((dma.status(), machine.read(dma.base)), (IDLE, 0))
         machine.qmp("cont")
         self.assertEqual(dma.status(), IDLE)
+
+    def test_in_d3hot_the_msix_table_is_silent_too(self):
+        machine, function, _ = self.start_dma()
+        function.enable_msix()
+        machine.write(BAR1 + 16 * 2 + 12, 1)
+        machine.write(BAR0 + 0x800, 2)
+        power = function.find(0x01) + 4
+        function.set_config(power, 3, 2)
+        machine.write(BAR1 + 16 * 2 + 12, 0)
+        self.assertEqual(machine.read(RAM + 8), 0)
+        function.set_config(power, 0, 2)
+        self.assertEqual((machine.read(RAM + 8), machine.read(BAR1 + 0x800, 8)), (0, 1 << 2))
+        machine.write(BAR1 + 16 * 2 + 12, 0)
+        self.assertEqual(machine.read(RAM + 8), 0x1002)
 
     def test_in_d3hot_the_device_is_silent_and_in_d0_it_goes_on(self):
         machine, function, dma = self.start_dma()
