@@ -16,6 +16,10 @@ readonly QEMU_OPTIONS=(
     --without-default-features --without-default-devices
     --enable-tcg --enable-kvm --enable-slirp --enable-fdt=system --enable-trace-backends=log
     --disable-docs --disable-werror --disable-debug-info --disable-install-blobs
+    # More for configure, to be split at blanks: --enable-sanitizers. A cache of its own (PCIENIC_CACHE) then keeps the usual
+    # build tree as it is.
+    # shellcheck disable=SC2206
+    ${PCIENIC_QEMU_OPTIONS:-}
 )
 
 # Everything of ours that goes into QEMU, by its path in the checkout.
