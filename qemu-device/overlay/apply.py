@@ -32,6 +32,7 @@ LIBRARIES = (
 # and where it is not.
 BACKPORTS = (
     ("tcg-commit.patch", "softmmu/physmem.c", "static void tcg_commit(", "static void tcg_commit_cpu("),
+    ("tcg-commit-10.patch", "system/physmem.c", "*d = address_space_to_dispatch(cpuas->as);", "FlatView *memory_view;"),
 )
 # What the backports' files were before, and as we left them.
 KEPT = pathlib.PurePath("hw/pcienic/before-backports")
@@ -153,7 +154,7 @@ def patched(path: pathlib.Path, content: bytes, patch: str) -> bytes:
         if run.returncode != 0:
             raise Unusable(
                 f"{path} has the fault that qemu-device/overlay/backports/{patch} mends, but that does not apply:\n"
-                f"{run.stdout.rstrip()}\nadapt the patch to this version, or take QEMU 8.1.1 or later, which needs none")
+                f"{run.stdout.rstrip()}\nadapt the patch to this version, or take one that needs none: docs/design/0007 says which")
         return after.read_bytes()
 
 

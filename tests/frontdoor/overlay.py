@@ -69,7 +69,7 @@ class Overlay(harness.FrontDoorCase):
         result = self.apply(tree)
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"{source} has the fault that qemu-device/overlay/backports/tcg-commit.patch mends", result.stderr)
-        self.assertIn("take QEMU 8.1.1 or later", result.stderr)
+        self.assertIn("docs/design/0007 says which", result.stderr)
         self.assertEqual(source.read_bytes(), before)
 
     def test_only_three_of_qemus_files_are_touched_and_what_is_mended(self):
