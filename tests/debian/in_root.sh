@@ -16,7 +16,7 @@ committed. Without VERB: demo, then test. Needs root, debootstrap, and 12 GiB wh
   --no-pts       without /dev/pts, as in a plain chroot and in some containers
 
 The packages come from the mirror that this machine's apt uses. The exit status is that of
-./pcienic. JUnit and logs: build/ in DIR/root/pcienic. On two cores without KVM the first run
+./pcienic. JUnit and logs: build/ in DIR/srv/pcienic. On two cores without KVM the first run
 takes an hour and a half, most of it to compile; from then on, with --root, as long as here.
 END
 }
@@ -108,7 +108,7 @@ if [[ -n $pts ]]; then
 fi
 
 # What is committed here, and the build folder of an earlier run.
-clone=$root/root/pcienic
+clone=$root/srv/pcienic
 if [[ -d $clone/.git ]]; then
     git -C "$clone" fetch --quiet "$checkout" HEAD
     git -C "$clone" reset --quiet --hard FETCH_HEAD
@@ -124,7 +124,7 @@ in_root() {
         [[ -z ${!name:-} ]] || environment+=("$name=${!name}")
     done
     # shellcheck disable=SC2016 # the inner shell expands it
-    chroot "$root" env -i "${environment[@]}" sh -c 'cd /root/pcienic && exec "$@"' sh "$@" </dev/null
+    chroot "$root" env -i "${environment[@]}" sh -c 'cd /srv/pcienic && exec "$@"' sh "$@" </dev/null
 }
 
 if [[ $# -gt 0 ]]; then

@@ -14,7 +14,7 @@ import harness
 CHECKOUT = harness.CHECKOUT
 C_FAMILY = (".c", ".h", ".cpp", ".hpp")
 # Files that have no place for a comment, or whose bytes are the test.
-WITHOUT_LICENCE_LINE = re.compile(r"^LICENSES/|\.(md|json|golden|expected|cfg)$|(^|/)(data|golden|corpus)/|^\.git")
+WITHOUT_LICENCE_LINE = re.compile(r"^LICENSES/|\.(md|json|golden|expected|cfg)$|(^|/)(data|golden|(\w+_)?corpus)/|^\.git")
 
 
 def tracked():
@@ -91,7 +91,7 @@ class Repository(unittest.TestCase):
     def test_files_end_with_one_newline_and_lines_with_none_but_text(self):
         for name in tracked():
             text = text_of(name)
-            if text is None or re.search(r"(^|/)(data|golden|corpus)/|^LICENSES/", name) or not text:
+            if text is None or re.search(r"(^|/)(data|golden|(\w+_)?corpus)/|^LICENSES/", name) or not text:
                 continue
             self.assertTrue(text.endswith("\n") and not text.endswith("\n\n"), f"{name}: one newline at the end")
             self.assertNotIn("\r", text, name)
