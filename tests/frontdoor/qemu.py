@@ -114,8 +114,8 @@ class Build(harness.FrontDoorCase):
             killed.send_signal(signal.SIGTERM)
             self.assertEqual(killed.wait(), 143)
         hold.unlink()
-        # What a run that was killed outright, in the middle of a copy, leaves behind.
-        stale = self.cache / "tmp/qemu-src.stale/source"
+        # What a run that was killed outright, in the middle of a copy, leaves behind, by the name that mktemp gives.
+        stale = self.cache / "tmp/qemu-src.st4le5/source"
         stale.mkdir(parents=True)
         program = self.program(self.setup_qemu())
         self.assertNotIn(b"half", program.read_bytes()[:5])
