@@ -13,7 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=setup/cache.sh
 . "$here/../setup/cache.sh"
-# The image's files have these modes in the guest, whoever builds it.
+# The image's files have these modes in the guest, no matter which user builds it.
 umask 022
 inputs=("$here/build.sh" "$here/init" "$here/run-suite" "$here/as-user" "$here/packages" "$here/modules" "$here/build-kernel.sh"
     "$here/kernel-iommufd.config")
