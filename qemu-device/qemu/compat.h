@@ -27,8 +27,8 @@
 #endif
 
 /*
- * Headers that moved: hw/core/ in 11.0, system/ in 10.0 (address-spaces.h later),
- * pci_device.h in 8.0
+ * Headers that moved: hw/core/ in 11.0, system/ in 10.0 (address-spaces.h
+ * later), pci_device.h in 8.0
  */
 
 #include "qapi/error.h"
