@@ -71,7 +71,8 @@ cache_is_marked() {
     [[ ${lines[1]:-} == "$CACHE_OWNER" ]]
 }
 
-# cache_may_be_marked DIRECTORY: it is empty, or an earlier version's, which had no mark: of that name, and all in it ours.
+# cache_may_be_marked DIRECTORY: it is empty, or an earlier version's, which had no mark: of that name, and all in it ours;
+# or another process has marked it meanwhile, which comes before all else that is put into it.
 cache_may_be_marked() {
     local name inner foreign
     while IFS= read -r -d '' name; do
@@ -83,7 +84,7 @@ cache_may_be_marked() {
                 [[ $inner =~ ${CACHE_FOLDERS[$name]} ]] || foreign=$name/$inner
             done < <(cache_entries "$1/$name")
         fi
-        [[ -z $foreign ]] ||
+        [[ -z $foreign ]] || cache_is_marked "$1" ||
             cache_refuse "$1 is not a cache of pcienic's: there is ${foreign@Q} in it, and no mark of ours" \
                 "set PCIENIC_CACHE to a directory that is only for it, such as ${1%/}/pcienic" || return
     done < <(cache_entries "$1")

@@ -264,6 +264,11 @@ class Beside(CacheCase):
             with self.assertRaises(BlockingIOError):
                 fcntl.flock(current, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def test_mark_that_another_process_puts_meanwhile_is_seen(self):
+        self.mark_cache()
+        (self.cache / "logs").mkdir(exist_ok=True)
+        self.assertEqual(subprocess.run(["bash", "-c", '. "$0"/setup/cache.sh; cache_may_be_marked "$1"', self.checkout, self.cache]).returncode, 0)
+
     def test_first_two_make_one_cache(self):
         runs = [self.started("setup", "packages") for _ in range(6)]
         for run in runs:
