@@ -40,6 +40,16 @@ class Overlay(harness.FrontDoorCase):
         self.assertIn("async_run_on_cpu(cpu, tcg_commit_cpu,", old)
         self.assertFalse(list(self.work.rglob("*.orig")) + list(self.work.rglob("*.rej")))
 
+    def test_fault_that_came_back_with_10_0_4_is_mended(self):
+        tree = self.tree(modern=True)
+        source = tree / "system/physmem.c"
+        source.write_text(harness.before_patch("tcg-commit-10.patch"), encoding="utf-8")
+        self.assertEqual(self.apply(tree).returncode, 0)
+        text = source.read_text(encoding="utf-8")
+        self.assertIn("cpuas->memory_view = address_space_get_flatview(cpuas->as);", text)
+        self.assertNotIn("address_space_to_dispatch(", text)
+        self.assertEqual(self.apply(tree).stdout, "")
+
     def test_edit_of_a_backport_reaches_a_tree_that_has_it(self):
         tree = self.applied()
         patch = self.checkout / "qemu-device/overlay/backports/tcg-commit.patch"

@@ -23,6 +23,8 @@ import time
 
 TYPES = {"pci-express-device": ["fake-express", "fake-hybrid", "pcienic"],
          "conventional-pci-device": ["fake-conventional", "fake-hybrid"]}
+# What -d takes; $FAKE_QEMU_LOGS has more.
+LOGS = ["unimp", "guest_errors"]
 
 
 orders = threading.Semaphore(0)
@@ -77,6 +79,11 @@ def main():
     if "-qmp" in words and words[words.index("-qmp") + 1] == "stdio":
         serve_monitor(sys.stdin, sys.stdout)
         return 0
+    logs = LOGS + os.environ.get("FAKE_QEMU_LOGS", "").split()
+    asked = words[words.index("-d") + 1].split(",") if "-d" in words else []
+    if not set(asked) <= set(logs):
+        print("\n".join(["Log items (comma separated):", *(f"{name:15} log something" for name in logs)]))
+        return 0 if asked == ["help"] else 1
     channels = {}
     for flag, value in zip(words, words[1:]):
         if flag == "-chardev":

@@ -375,6 +375,15 @@ class CommandLine(RunnerTest):
         self.vmrun("run", "--device", "none", "--qemu", "-global", "--qemu", "x.y=z", "--log-dir", self.directory / "l", "--", "true")
         self.assertTrue((self.directory / "l/cmdline.txt").read_text().endswith(" -global x.y=z\n"))
 
+    def test_logs_each_mistake_that_this_qemu_can_log(self):
+        for logs, expected in (("", "guest_errors"), ("invalid_mem nochain", "guest_errors,invalid_mem")):
+            with self.subTest(logs):
+                self.play(BOOTED, exited(0))
+                self.environment["FAKE_QEMU_LOGS"] = logs
+                answer = self.vmrun("run", "--device", "none", "--log-dir", self.directory / "l", "--", "true")
+                self.assertEqual(answer.returncode, 0, answer.stderr)
+                self.assertIn(f" -d {expected} -D ", (self.directory / "l/cmdline.txt").read_text())
+
     def test_leaves_what_follows_the_dashes_alone(self):
         from vmrunner import cli
         options = cli.parse(["run", "--device", "edu", "--", "cmd", "--", "--device", "-x", "--qemu", ""])

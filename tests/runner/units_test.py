@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The runner's parts, one by one."""
 
+import contextlib
 import errno
 import io
 import os
@@ -154,6 +155,10 @@ class CommandLine(unittest.TestCase):
         import shlex
         line = self.line()
         self.assertEqual(shlex.split(str(line)), line.words())
+
+    def test_asks_for_no_boot_rom_that_a_device_does_not_name(self):
+        words = self.line().words()
+        self.assertEqual(words[words.index("pci-device.romfile=") - 1], "-global")
 
     def test_escapes_commas_in_file_names(self):
         text = " ".join(self.line().words())
@@ -420,6 +425,37 @@ class Acceleration(TemporaryDirectory):
     def test_does_not_pretend_when_kvm_is_demanded(self):
         with self.assertRaisesRegex(errors.UsageError, "the test says no"):
             self.choose("kvm", "the test says no")
+
+
+class GivenWords(unittest.TestCase):
+    """No word is dropped: it is done, or refused."""
+
+    def refusal(self, *words):
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors), self.assertRaises(SystemExit) as ended:
+            cli.parse(words)
+        self.assertEqual(ended.exception.code, 2)
+        return errors.getvalue()
+
+    def test_refuses_an_option_that_is_given_twice(self):
+        for words in (("--kernel", "6.12", "--kernel", "cloud"), ("--driver", "none", "--no-bind"), ("--timeout", "1", "--timeout=2"),
+                      ("--build", "a", "--build", "b")):
+            self.assertIn("was given already", self.refusal("run", *words, "--", "true"))
+
+    def test_refuses_words_without_a_meaning(self):
+        self.assertIn("is a variable not set?", self.refusal("run", "--device", "", "--", "true"))
+        self.assertIn("is a variable not set?", self.refusal("run", "--kernel=", "--", "true"))
+        self.assertIn("unrecognized arguments: extra", self.refusal("run", "extra", "--", "true"))
+        self.assertIn("needs a command", self.refusal("run", "--", ""))
+        self.assertIn("takes no command", self.refusal("shell", "--", "true"))
+
+    def test_takes_values_that_end_with_an_equals_sign(self):
+        self.assertEqual(cli.parse(["run", "--device=e1000e,romfile=", "--", "true"]).device, ["e1000e,romfile="])
+
+    def test_keeps_what_may_be_repeated(self):
+        options = cli.parse(["run", "--device", "a", "--device", "b", "--qemu", "-x", "--user", "--", "true", "--", ""])
+        self.assertEqual((options.device, options.qemu, options.user), (["a", "b"], ["-x"], True))
+        self.assertEqual(options.command, ["true", "--", ""])
 
 
 class FullDisk(unittest.TestCase):

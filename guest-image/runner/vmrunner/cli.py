@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -28,16 +29,37 @@ def say(message):
         print(f"vmrun: {line}", file=sys.stderr, flush=True)
 
 
+class Once(argparse.Action):
+    """argparse keeps the last value of an option that is given twice, without a word; here that is refused."""
+
+    def __init__(self, option_strings, dest, nargs=None, const=None, **options):
+        super().__init__(option_strings, dest, nargs=0 if const is not None else nargs, const=const, **options)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        earlier = vars(namespace).setdefault("given", {})
+        if self.dest in earlier:
+            parser.error(f"argument {option_string}: {earlier[self.dest]} was given already: leave out one")
+        earlier[self.dest] = option_string
+        setattr(namespace, self.dest, self.const if self.nargs == 0 else values)
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+        for action in (None, "store", "store_const"):
+            self.register("action", action, Once)
+
+
 def parser():
-    top = argparse.ArgumentParser(
-        prog="vmrun", allow_abbrev=False,
+    top = Parser(
+        prog="vmrun",
         description="Boots a Linux guest with an IOMMU and PCI devices of QEMU's, and runs something in it.",
         epilog="Environment: PCIENIC_QEMU the QEMU binary; PCIENIC_GUEST the guest image's directory "
                "(else guest-image/build.sh builds it); PCIENIC_BUILD the build folder; PCIENIC_ACCEL kvm, tcg or auto; "
                "PCIENIC_CACHE the cache.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    guest = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    guest = Parser(add_help=False)
     guest.add_argument("--device", action="append", metavar="D",
                        help="a PCI device as QEMU names it, NAME[,PROPERTY=VALUE...]; repeatable; "
                             f"'{NO_DEVICE}' for none (default: {DEFAULT_DEVICE})")
@@ -154,7 +176,8 @@ class Boot:
         logs = self._logs_for_qemu()
         line = machine.CommandLine(self._machine, self._binary, accelerator, kernel, str(initrd), str(logs),
                                    str(logs / "qmp.sock"), placements, options.qemu, options.trace, self._interactive,
-                                   iommu=not options.no_iommu, iommu_width=options.iommu_width, append=options.append)
+                                   iommu=not options.no_iommu, iommu_width=options.iommu_width, append=options.append,
+                                   mistakes=qemu.guest_mistakes(self._binary))
         return line
 
     def _logs_for_qemu(self):
@@ -361,12 +384,14 @@ def parse(arguments):
     if "--" in words:
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1:]
+    top = parser()
+    if any(re.fullmatch("(--[^=]*=)?", word) for word in words):
+        top.error("an empty word means nothing here: is a variable not set?")
     for index, word in enumerate(words[:-1]):
         if word in ("--qemu", "--append"):
             words[index:index + 2] = [f"{word}={words[index + 1]}", None]
-    top = parser()
     options = top.parse_args([word for word in words if word is not None])
-    if options.verb == "run" and not command:
+    if options.verb == "run" and (not command or not command[0]):
         top.error("run needs a command after --")
     if options.verb != "run" and command is not None:
         top.error(f"{options.verb} takes no command")

@@ -137,6 +137,7 @@ class CommandLine:
     iommu: bool = True
     iommu_width: int | None = None
     append: list = dataclasses.field(default_factory=list)
+    mistakes: str = "guest_errors"  # what of the guest's mistakes is logged, by qemu.guest_mistakes()
 
     def words(self):
         machine = self.machine
@@ -144,6 +145,8 @@ class CommandLine:
         for directory in machine.firmware:
             words += ["-L", directory]
         words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", "1G", "-smp", "2"]
+        # The kernel is not loaded by firmware, so no device needs its boot ROM, nor the package that has it.
+        words += ["-global", "pci-device.romfile="]
         words += ["-accel", "tcg,thread=multi" if self.accelerator == "tcg" else self.accelerator]
         words += machine.arguments
         kernel_arguments = [f"console={machine.console}", COMMON_KERNEL_ARGUMENTS, machine.kernel_arguments]
@@ -161,7 +164,7 @@ class CommandLine:
                 backend = f"file,id={name},path={log}"
             words += ["-chardev", backend, "-device", f"{device},chardev={name}"]
         words += ["-qmp", f"unix:{escape(self.qmp_socket)},server=on,wait=off"]
-        words += ["-d", "guest_errors", "-D", f"{self.log_dir}/{LOG_NAMES['qemu']}"]
+        words += ["-d", self.mistakes, "-D", f"{self.log_dir}/{LOG_NAMES['qemu']}"]
         for pattern in self.trace:
             words += ["--trace", pattern]
         for placement in self.placements:

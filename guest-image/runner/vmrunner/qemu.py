@@ -22,6 +22,20 @@ def find_binary(given):
     return path
 
 
+def guest_mistakes(binary):
+    """What QEMU has to log so that each mistake of a guest is seen, as its -d takes it.
+
+    An access that no region takes is one of the guest_errors of QEMU 7.2; 10.0 has it apart, as invalid_mem, which 7.2
+    refuses. So the tests that announce one need not know the version."""
+    try:
+        asked = subprocess.run([binary, "-d", "help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise UsageError(f"QEMU {binary} cannot be started: {error.strerror}") from error
+    known = {line.split(" ")[0] for line in asked.stdout.splitlines()}
+    return "guest_errors,invalid_mem" if "invalid_mem" in known else "guest_errors"
+
+
 class Qmp:
     """The machine protocol over a pair of files: one JSON object a line."""
 
