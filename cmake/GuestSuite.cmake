@@ -15,6 +15,7 @@ function(pcienic_add_guest_program NAME)
   cmake_parse_arguments(A "" "FLAVOUR" "SOURCES;DEPENDS;LINK" ${ARGN})
   pcienic_add_executable(${NAME} FLAVOUR ${A_FLAVOUR} SOURCES ${A_SOURCES}
                          DEPENDS pcienic_guest_support ${A_DEPENDS} LINK ${A_LINK})
+  target_compile_definitions(${NAME} PRIVATE ${PCIENIC_CHECKS})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/guest-tests)
 endfunction()
 

@@ -10,7 +10,7 @@ bench_words=()
 # bench_options ARGUMENT...: a mistake here would otherwise show after minutes of set-up.
 bench_options() {
     local option
-    bench_output=$build/bench
+    local output=
     while [[ $# -gt 0 ]]; do
         option=$1
         shift
@@ -30,14 +30,19 @@ bench_options() {
                 bench_words+=(--only "$1")
                 ;;
             --kernel) bench_kernels+=("$1") ;;
-            --output) bench_output=$(realpath -m -- "$1") ;;
+            --output)
+                [[ -z $output ]] || usage_error "bench --output $1: --output $output was given already"
+                output=$1
+                ;;
             --compare)
+                [[ -z $bench_compare ]] || usage_error "bench --compare $1: --compare $bench_compare was given already"
                 [[ -r $1 ]] || usage_error "bench --compare $1: there is no such file"
                 bench_compare=$(realpath -- "$1")
                 ;;
         esac
         shift
     done
+    bench_output=$(realpath -m -- "${output:-$build/bench}")
     [[ ${#bench_kernels[@]} -gt 0 ]] || bench_kernels=("")
 }
 

@@ -4,6 +4,8 @@
 
 # In the build folder itself: checkouts may share a cache, and a checkout be built with several.
 readonly BUILD_LOCK=.pcienic.lock
+# There, too: the presets that it was configured with.
+readonly BUILD_PRESETS=.pcienic.presets.json
 
 # Whether the build folder is one, and not a folder of the same name that somebody else put there.
 build_is_ours() {
@@ -19,10 +21,13 @@ configure_build() {
     cd "$checkout"
     # The preset says where and how, so that an editor and the front door share one build folder.
     cmake --preset default
+    cp -- CMakePresets.json "$build/$BUILD_PRESETS"
 }
 
 compile_build() {
-    if [[ ! -f $build/build.ninja ]]; then
+    # A folder of before the presets changed would keep the options that it was made with. The files' times do not show
+    # it: CMake leaves alone what it need not change.
+    if [[ ! -f $build/build.ninja ]] || ! cmp -s -- "$checkout/CMakePresets.json" "$build/$BUILD_PRESETS"; then
         need_space "$checkout" 1500 "compiling the library, the tools and the tests"
         step "configuring the build" "configure-$checkout_id" configure_build
     fi

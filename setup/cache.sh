@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# The cache: where it is, whose it is, and what in it is ours. Sourced by the front door and by the guest's builders. Run
-# as a program, it makes the cache ready and prints its directory, for those who are not shell:
+# The cache: where it is, whose it is, and what in it is ours. Sourced by the front door, by the guest's builders and by
+# tests/package. Run as a program, it makes the cache ready and prints its directory, for those who are not shell:
 #
 #   cache.sh [DIRECTORY]      (default: as documented for PCIENIC_CACHE)
 #
@@ -17,14 +17,14 @@ readonly CACHE_OWNER='# The cache of pcienic. Its ./pcienic clean removes what i
 
 # What set-up makes, by exact names. `clean` removes nothing else.
 readonly CACHE_KEY='[0-9a-f]{16}' CACHE_RANDOM='[A-Za-z0-9]{6}'
-readonly CACHE_DIRECTORIES="^((qemu|guest|kernel)-$CACHE_KEY|(guest|kernel)-building\.$CACHE_RANDOM)\$"
+readonly CACHE_DIRECTORIES="^((qemu|guest|kernel)-$CACHE_KEY|(guest|kernel)-building\.$CACHE_RANDOM|boost-[0-9]+\.[0-9]+)\$"
 readonly CACHE_SOURCES='^qemu-src-[0-9][A-Za-z0-9.+~-]*$'
 readonly CACHE_FILES="^(guest-(resolved|kvm)-$CACHE_KEY(\.[0-9]+)?|(qemu|guest|kernel|build-[0-9]+)\.lock|$CACHE_MARK(\.$CACHE_RANDOM)?)\$"
 readonly CACHE_LINKS='^qemu-source-[a-z0-9.]+$'
 # Folders that are ours by what is in them.
 readonly -A CACHE_FOLDERS=(
     [logs]='^(packages|qemu-(source|overlay|configure|compile)|guest(-[a-z0-9.]+)?|(configure|compile)-[0-9]+)\.log$'
-    [tmp]="^(qemu(-src)?\.$CACHE_RANDOM|guest\.$CACHE_RANDOM|qemu-source)\$"
+    [tmp]="^((qemu(-src)?|guest|boost)\.$CACHE_RANDOM|qemu-source)\$"
     [tidy]='^[0-9a-f]{64}$'
 )
 

@@ -17,7 +17,7 @@ from harness import ALL_INSTALLED
 NOBODY = 65534
 # Names that look like ours, and one of each kind that the cache has.
 FOREIGN = ("tmp/thesis", "logs/diary", "qemu-images/disk.qcow2", "guest-photos/1.jpg", "kernel-sources/Makefile", "tidy/room",
-           "qemu.lock.txt", "qemu-0123456789ABCDEF/x", "qemu-src-mine/x", "qemu-src-1.0/x")
+           "qemu.lock.txt", "qemu-0123456789ABCDEF/x", "qemu-src-mine/x", "qemu-src-1.0/x", "boost-build/x", "boost-1.83.txt")
 
 
 def state(tree):
@@ -62,6 +62,13 @@ class CacheCase(harness.FrontDoorCase):
         self.addCleanup(process.kill)
         return process
 
+    def package_script(self, name, *arguments):
+        """One of tests/package, for which apt has a Boost at once."""
+        fakes = {"apt-get": 'case "$*" in *indextargets*) echo http://mirror.test ;; *" download "*) : >libboost1.83-dev_1_all.deb ;; esac',
+                 "dpkg-deb": 'mkdir -p "$3/usr/include/boost"; echo "#define BOOST_LIB_VERSION \\"1_83\\"" >"$3/usr/include/boost/version.hpp"'}
+        return subprocess.run([str(harness.CHECKOUT / "tests/package" / name), *arguments], text=True, check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, env=self.environment(fakes))
+
     def setup_qemu(self, **variables):
         self.ok(self.verb("setup", "qemu", **variables))
         # The small tree's own notes, which QEMU does not make.
@@ -84,6 +91,10 @@ class ForeignDirectory(CacheCase):
         for program in ("setup/cache.sh", "guest-image/build.sh", "guest-image/build-kernel.sh"):
             result = subprocess.run([str(harness.CHECKOUT / program), str(self.cache)], check=False, text=True,
                                     stdin=subprocess.DEVNULL, capture_output=True)
+            self.assertEqual((result.returncode, result.stdout), (1, ""), program)
+            self.assertIn(f"{self.cache}/pcienic", result.stderr)
+        for program in ("fetch_boost.sh", "compilers.sh"):
+            result = self.package_script(program, *(("trixie", "1.83") if program.startswith("fetch") else ("--list",)))
             self.assertEqual((result.returncode, result.stdout), (1, ""), program)
             self.assertIn(f"{self.cache}/pcienic", result.stderr)
         self.assertEqual(state(self.cache), before)
@@ -123,7 +134,7 @@ class EarlierVersion(CacheCase):
     NAMES = ("qemu-0123456789abcdef/qemu-system-x86_64", "qemu-src-7.2+dfsg-7+deb12u18/source/VERSION", "qemu-src-7.2+dfsg-7+deb12u18/version",
              "guest-0123456789abcdef/vmlinuz", "guest-resolved-0123456789abcdef", "guest-kvm-0123456789abcdef", "tidy/" + "a1" * 32,
              "kernel-0123456789abcdef/vmlinuz", "logs/packages.log", "logs/guest-6.12.log", "logs/compile-3521712.log",
-             "tmp/qemu.AbC123/half", "qemu.lock", "build-3521712.lock")
+             "tmp/qemu.AbC123/half", "qemu.lock", "build-3521712.lock", "boost-1.83/usr/include/boost/version.hpp")
 
     def setUp(self):
         super().setUp()
@@ -168,6 +179,14 @@ class Clean(CacheCase):
         self.assertFalse((self.checkout / "build").exists())
         self.assertIn(f"removed {self.checkout}/build", result.stdout)
         self.assertRegex(result.stdout, r"freed \d+ MiB")
+
+    def test_removes_the_boost_that_a_test_has_fetched(self):
+        self.ok(self.package_script("fetch_boost.sh", "trixie", "1.83"))
+        self.assertEqual(list((self.cache / "tmp").iterdir()), [])
+        self.assertIn("Boost 1.83", self.package_script("compilers.sh", "--list").stdout)
+        self.ok(self.verb("setup", "packages"))
+        self.ok(self.verb("clean"))
+        self.assertFalse(self.cache.exists())
 
     def test_of_nothing_succeeds(self):
         self.assertIn("freed 0 MiB", self.ok(self.verb("clean")).stdout)

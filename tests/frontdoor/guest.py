@@ -124,6 +124,16 @@ class HandOver(harness.FrontDoorCase):
         self.handed_over(self.verb("run", "--", "true"))
         self.assertEqual({path: path.stat().st_mtime_ns for path in made}, made)
 
+    def test_presets_that_changed_are_taken_over_once(self):
+        self.verb("run", "--", "true")
+        presets = self.checkout / "CMakePresets.json"
+        presets.write_text(presets.read_text(encoding="utf-8").replace("optimised, with", "optimised and with"), encoding="utf-8")
+        made = []
+        for _ in range(3):
+            made.append((self.checkout / "build/build.ninja").stat().st_mtime_ns)
+            self.handed_over(self.verb("run", "--", "true"))
+        self.assertEqual([earlier == later for earlier, later in zip(made, made[1:])], [False, True])
+
     def test_test_ends_with_ctests_summary_and_status(self):
         result = self.verb("test")
         self.assertEqual(result.returncode, 8, result.stderr)

@@ -41,12 +41,17 @@ class Verbs(harness.FrontDoorCase):
     def test_superfluous_argument_is_refused_before_any_set_up(self):
         for verb in ("demo", "bench", "clean"):
             self.assert_failed(self.pcienic(verb, "everything"), status=2, says=[verb, "'everything'"])
+        for help_word in ("help", "-h", "--help"):
+            self.assert_failed(self.pcienic(help_word, "run"), status=2, says=["takes no argument", "'run'"])
+        self.assert_failed(self.pcienic(""), status=2, says=["no verb ''"])
         self.assertFalse((self.cache / "qemu.lock").exists())
 
     def test_mistakes_with_bench_are_refused_before_any_set_up(self):
         for arguments, says in ((("--fast",), "'--fast'"), (("--only", "speed"), "--only speed"), (("--only",), "needs a value"),
                                 (("--kernel",), "needs a value"), (("--output", ""), "needs a value"),
-                                (("--compare", str(self.work / "absent")), f"{self.work}/absent: there is no such file")):
+                                (("--compare", str(self.work / "absent")), f"{self.work}/absent: there is no such file"),
+                                (("--output", "a", "--output", "b"), "--output a was given already"),
+                                (("--compare", "/dev/null", "--compare", "/dev/zero"), "was given already")):
             self.assert_failed(self.pcienic("bench", *arguments), status=2, says=[says, "pcienic help"])
         self.assertFalse((self.cache / "qemu.lock").exists())
 

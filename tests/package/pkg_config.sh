@@ -12,3 +12,10 @@ read -ra cflags <<<"$(pkg-config --cflags uiovfio)"
 read -ra libs <<<"$(pkg-config --libs uiovfio)"
 "$compiler" -std=c++20 "${cflags[@]}" "$consumer/main.cpp" -o "$build/consumer" "${libs[@]}"
 "$build/consumer"
+
+# Without any shared library, if the machine has static ones of what it is linked with.
+if [[ -e $(pkg-config --variable=libdir fmt)/libfmt.a ]]; then
+    read -ra libs <<<"$(pkg-config --static --libs uiovfio)"
+    "$compiler" -std=c++20 -static "${cflags[@]}" "$consumer/main.cpp" -o "$build/consumer-static" "${libs[@]}"
+    "$build/consumer-static"
+fi

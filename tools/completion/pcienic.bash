@@ -69,7 +69,7 @@ _pcienic_value() {
         --bar) _pcienic_offer 0 1 2 3 4 5 ;;
         --direction) _pcienic_offer host-to-device device-to-host host-to-host host device ;;
         --format) _pcienic_offer jsonl chrome ;;
-        --in | --out | --bin | --trace | --resolve | -F) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+        --in | --out | --bin | --trace | --resolve | -F | -i) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         --timeout | --interval | --grace | --count | --size | --offset | --pattern | --vector | --vectors) ;;
         --trace-limit | --trace-memory) ;;
         *) return 1 ;;
@@ -131,5 +131,14 @@ _pcienic_plain() {
     _pcienic_value "${words[-1]}" || _pcienic_options "${words[0]}"
 }
 
+_pcienic_demo() {
+    local words cur
+    _pcienic_line
+    COMPREPLY=()
+    # shellcheck disable=SC2046 # words are wanted
+    if [[ $cur == -* ]]; then _pcienic_options "${words[0]}"; else _pcienic_offer $(_pcienic_addresses); fi
+}
+
 complete -F _pcienic_ctl pcienic-ctl
 complete -F _pcienic_plain pcienic-ls pcienic-irqtest
+complete -F _pcienic_demo pcienic-demo
