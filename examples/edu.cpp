@@ -119,6 +119,8 @@ class Edu {
         // One mode at a time, and first the interrupt is enabled, then the device may raise it.
         const bool has_msi = device.can(uiovfio::Feature::msi);
         interrupts_.enable(has_msi ? uiovfio::InterruptMode::msi : uiovfio::InterruptMode::intx, 1);
+        // Now that it is quiet: open() leaves this off for a device that it could not reset. Messages need it, too.
+        if (has_msi) device.config().set_bus_master(true);
     }
     /// Before the memory goes, the device must be past reaching for it, whatever it is still at.
     ~Edu() {

@@ -143,9 +143,9 @@ class Controller {
         : device_{device}, registers_{device.bar(0).window()}, capabilities_{Cap::read(registers_)} {}
     void start(const asio::any_io_executor& executor) {
         if (capabilities_.get<Cap::MinimumPage>() != 0 || capabilities_.get<Cap::MaximumEntries>() < kEntries - 1U)
-            throw Error{Errc::unsupported, to_string(device_.bdf()),
-                        "it has no pages of 4 KiB or queues of 64 entries"};
-        enable(false);  // whatever state it was in
+            throw Error{Errc::unsupported, to_string(device_.bdf()), "it has no 4 KiB pages or queues of 64 entries"};
+        enable(false);                          // in any state, from any former owner
+        device_.config().set_bus_master(true);  // not before: open() does it only for a device that it has reset
         device_.interrupts().enable(InterruptMode::msix, 2);
         admin.emplace(device_, executor, std::uint16_t{0});
         io.emplace(device_, executor, std::uint16_t{1});

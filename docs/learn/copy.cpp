@@ -10,12 +10,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <thread>
 
 #include "uiovfio/uiovfio.hpp"
 
 namespace {
 
 constexpr std::uint32_t kVector = 1;
+constexpr std::uint32_t kBusy = 1;  // of STATUS
 
 /// Starts a copy, waits for its interrupt, and returns its STATUS.
 std::uint32_t copy(uiovfio::Device& device, const uiovfio::MappedWindow& registers, std::size_t dma,
@@ -45,6 +47,11 @@ int main() try {
         std::printf("the vendor-specific capability says: DMA block in BAR%u at 0x%zx\n", bar, dma);
     }
     const auto registers = device.bar(bar).map();
+
+    // This device cannot be reset. It may be in the middle of a copy for the program before us, so open() has left its
+    // bus mastering off: what it copies now goes nowhere. Once it is done, it may reach memory, which is ours.
+    while (registers.load<std::uint32_t>(dma + 0x1c) == kBusy) std::this_thread::yield();
+    device.config().set_bus_master(true);
 
     auto source = device.dma().allocate(4096);
     auto destination = device.dma().allocate(4096);

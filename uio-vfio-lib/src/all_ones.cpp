@@ -9,12 +9,13 @@
 #include <cerrno>
 #include <mutex>
 
+#include "fork_guard.hpp"
 #include "uiovfio/error.hpp"
 
 namespace uiovfio::detail {
 
 std::shared_ptr<AllOnes> AllOnes::for_regions_of(std::size_t length) {
-    static std::mutex mutex;
+    static auto& mutex = *new ForkMutex;  // not destroyed: regions may outlive every order of destruction
     static std::weak_ptr<AllOnes> in_use;
     const std::lock_guard lock{mutex};
     auto ones = in_use.lock();

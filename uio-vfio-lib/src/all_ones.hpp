@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "file_descriptor.hpp"
@@ -14,11 +15,13 @@ class AllOnes {
   public:
     /// A cover reaches no further than this from the last multiple of it.
     static constexpr std::size_t kChunk = std::size_t{2} << 20;
+    /// From this offset the file never has a byte: what is mapped from there faults, with SIGBUS, however long it is.
+    static constexpr std::uint64_t kBeyond = kChunk;
 
     /// Enough of it for regions of `length` bytes. Throws system_error.
     static std::shared_ptr<AllOnes> for_regions_of(std::size_t length);
 
-    /// For mmap(), private, from offset 0, up to the length asked for, and kChunk.
+    /// For mmap(): ones, private, from offset 0 up to the length asked for, and kChunk; or nothing, from kBeyond.
     [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
 
   private:

@@ -14,13 +14,23 @@ void Backend::require_present() {
 }
 
 // The header's type: 0xff is none, and no backend invents an answer, as VFIO does for the vendor's identifier.
+//
+// What is remembered and what is done about it are one step: of two threads, one may see the device go and the other
+// see it return. The one that asked last is right, whichever comes here first.
 bool Backend::check_presence() noexcept {
+    const std::uint64_t asked = questions_.fetch_add(1) + 1;
     std::error_code nobody_answered;
     constexpr std::uint32_t kNobody = 0xff;
     const std::uint32_t type = guarded(nobody_answered, [&] { return config_read(config::kHeaderType, 1); });
     const bool is_present = !nobody_answered && type != kNobody;
-    if (is_gone_.exchange(!is_present) != is_present) return is_present;
-    presence_changed(is_present);
+    {
+        const std::lock_guard lock{presence_mutex_};
+        if (asked < answered_) return !is_gone_.load();
+        answered_ = asked;
+        if (is_gone_.load() != is_present) return is_present;
+        is_gone_.store(!is_present);
+        presence_changed(is_present);
+    }
     if (!is_present && lost_) lost_();
     return is_present;
 }

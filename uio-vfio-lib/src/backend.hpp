@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -58,7 +59,7 @@ class FewerVectors : public Error {
 };
 
 /// A device that is open. Functions may be called from any thread, except close(), which nothing races with.
-class Backend : private ForkGuarded {
+class Backend : public ForkGuarded {
   public:
     explicit Backend(const Bdf& bdf) : object_{to_string(bdf)} {}
     ~Backend() override = default;
@@ -92,6 +93,13 @@ class Backend : private ForkGuarded {
     /// Accesses to BARs through region_read() and region_write() that nobody answered.
     [[nodiscard]] virtual std::uint64_t unanswered() const noexcept { return unanswered_.load(); }
     void count_unanswered() noexcept { unanswered_.fetch_add(1); }
+    /// Those that could not be made as they were asked for: how many, and why the last one.
+    [[nodiscard]] std::uint64_t refused() const noexcept { return refused_.load(); }
+    [[nodiscard]] Errc refusal() const noexcept { return refusal_.load(); }
+    void count_refused(Errc why) noexcept {
+        refusal_.store(why);
+        refused_.fetch_add(1);
+    }
     /// Throws Errc::unsupported for what this backend cannot do, whatever the device: the caller of a function below
     /// that belongs to a feature has asked this first.
     void require(Feature feature) const;
@@ -110,12 +118,18 @@ class Backend : private ForkGuarded {
         if (open_.exchange(false, std::memory_order_acq_rel)) do_close();
     }
 
-    // Configuration space; width 1, 2 or 4, aligned, within config_size().
+    /// Held while the command register is read, changed and written; by the caller of reset(), too.
+    [[nodiscard]] virtual std::mutex& command_mutex() noexcept { return command_mutex_; }
+    /// Whether others have a use of the device beside this process: the Bus Master bit is theirs then.
+    [[nodiscard]] virtual bool is_shared() const noexcept { return false; }
+
+    // Configuration space; width 1, 2 or 4, aligned, within config_size(): kernels make one access of each.
     [[nodiscard]] virtual std::uint16_t config_size() const noexcept = 0;
     [[nodiscard]] virtual std::uint32_t config_read(std::uint16_t offset, unsigned width) = 0;
     virtual void config_write(std::uint16_t offset, unsigned width, std::uint32_t value) = 0;
 
-    // BARs; width 1, 2, 4 or 8, aligned, within the BAR.
+    // BARs; width 1, 2, 4 or 8, aligned, within the BAR. An access is one access of that width on the bus, or it throws
+    // unsupported.
     [[nodiscard]] virtual BarInfo bar_info(unsigned bar) const = 0;
     [[nodiscard]] virtual bool is_mappable(unsigned bar, std::uint64_t offset, std::uint64_t length) const noexcept = 0;
     /// The address of a mappable piece, valid until this object is destroyed; after close() it reads all ones.
@@ -168,6 +182,8 @@ class Backend : private ForkGuarded {
     virtual void dma_unmap_all() noexcept {}
 
     [[nodiscard]] virtual bool can_reset() const noexcept = 0;
+    /// Whether opening it was a reset that ended all DMA of the function. False where that is not known.
+    [[nodiscard]] virtual bool was_reset() const noexcept { return false; }
     /// Resets the function. Interrupts are disarmed before, and the command register is written after, by the caller.
     virtual void reset() = 0;
 
@@ -191,9 +207,15 @@ class Backend : private ForkGuarded {
     TraceSinks trace_;
     std::atomic<bool> open_{true};
     std::atomic<bool> parents_{false};
+    std::atomic<std::uint64_t> questions_{0};  // whether the device is there
+    std::mutex presence_mutex_;                // held while is_gone_, what follows and the mappings change
+    std::uint64_t answered_ = 0;               // the latest question that has been
     std::atomic<bool> is_gone_{false};
     std::atomic<std::uint64_t> unanswered_{0};
+    std::atomic<std::uint64_t> refused_{0};
+    std::atomic<Errc> refusal_{Errc::unsupported};
     std::function<void()> lost_;
+    std::mutex command_mutex_;
 };
 
 /// Each opens the function through the backend of that name, or throws what is in the way.

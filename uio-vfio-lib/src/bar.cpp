@@ -10,27 +10,6 @@
 
 namespace uiovfio {
 
-namespace detail {
-
-std::uint64_t region_load(Backend& backend, unsigned region, std::uint64_t offset, unsigned width) noexcept {
-    if (!backend.is_open()) return ~std::uint64_t{0};
-    std::error_code nobody_answered;
-    const auto value = guarded(nobody_answered, [&] { return backend.region_read(region, offset, width); });
-    if (!nobody_answered) return value;
-    backend.count_unanswered();
-    return ~std::uint64_t{0};
-}
-
-void region_store(Backend& backend, unsigned region, std::uint64_t offset, unsigned width,
-                  std::uint64_t value) noexcept {
-    if (!backend.is_open()) return;
-    std::error_code nobody_listened;
-    guarded(nobody_listened, [&] { backend.region_write(region, offset, width, value); });
-    if (nobody_listened) backend.count_unanswered();
-}
-
-}  // namespace detail
-
 namespace {
 
 // Of a window, so that its offsets are aligned for every width of access when they are multiples of the width.
@@ -63,7 +42,12 @@ Bar::Bar(std::shared_ptr<detail::Backend> backend, unsigned index) : backend_{st
 std::uint64_t Bar::checked_length(std::uint64_t offset, std::uint64_t length) const {
     backend_->require_present();
     if (size_ == 0) throw Error{Errc::no_such_bar, object_of(*backend_, index_)};
-    if (length == kToEnd && offset < size_) length = size_ - offset;
+    if (length == kToEnd) {
+        if (offset >= size_)
+            throw Error{Errc::out_of_bounds, object_of(*backend_, index_),
+                        fmt::format("{:#x} does not lie within its {:#x} bytes", offset, size_)};
+        length = size_ - offset;
+    }
     if (length == 0 || offset >= size_ || size_ - offset < length)
         throw Error{Errc::out_of_bounds, object_of(*backend_, index_),
                     fmt::format("{:#x} bytes at {:#x} do not lie within its {:#x} bytes", length, offset, size_)};

@@ -8,6 +8,7 @@
 #include "bind_lock.hpp"
 #include "binding.hpp"
 #include "guarded.hpp"
+#include "obstacles.hpp"
 #include "sysfs_files.hpp"
 
 namespace uiovfio {
@@ -21,10 +22,25 @@ namespace {
 /// A function that has been bound, and what it was before.
 struct Bound {
     Binding binding;
-    BindLock lock;
+    std::optional<BindLock> lock;  ///< nothing where there is nothing to change, and no right to lock
     Before before;
     bool is_changed = false;
 };
+
+/// A device that has the driver already can be had by a user, who may not write where the locks are.
+std::optional<BindLock> lock_for(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, BindLock::Span span) {
+    try {
+        return BindLock{bdf, root, span};
+    } catch (const Error& error) {
+        if (error.errc() != Errc::permission_denied || Binding{bdf, root}.driver() != driver) throw;
+        return std::nullopt;
+    }
+}
+
+void require_possible(const Binding& binding, std::string_view driver) {
+    binding.require_driver(driver);
+    if (binding.driver() != driver) binding.require_taken_by(driver);
+}
 
 /// In the order of their addresses, so that two processes that want the same do not wait for each other.
 std::vector<Bound> take(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
@@ -34,9 +50,9 @@ std::vector<Bound> take(std::span<const Bdf> functions, std::string_view driver,
     sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
     std::vector<Bound> all;
     all.reserve(sorted.size());
-    for (const Bdf& bdf : sorted) Binding{bdf, root}.require_driver(driver);
+    for (const Bdf& bdf : sorted) require_possible(Binding{bdf, root}, driver);
     for (const Bdf& bdf : sorted) {
-        BindLock lock{bdf, root, span};
+        std::optional<BindLock> lock = lock_for(bdf, driver, root, span);
         const Binding binding{bdf, root};
         all.push_back({binding, std::move(lock), binding.before()});
     }
@@ -49,6 +65,16 @@ void undo(std::vector<Bound>& all, const BindOptions& options) noexcept {
         std::error_code lost;  // the first failure is the one to tell
         detail::guarded(lost, [&] { bound->binding.put_back(bound->before, options); });
     }
+}
+
+/// What a ScopedBinding ends with: only what it did itself is undone. By now the device may be somebody else's, who
+/// bound it by hand, or the machine may have come to use it.
+void give_back(const Bound& bound, std::string_view given, const BindOptions& options) {
+    const Binding& binding = bound.binding;
+    const std::string now = binding.driver();
+    if (binding.is_gone() || (!now.empty() && now != given && now != bound.before.driver)) return binding.forget();
+    if (now != bound.before.driver) binding.require_unused(options);
+    binding.put_back(bound.before, options);
 }
 
 void change_all(std::vector<Bound>& all, std::string_view driver, const BindOptions& options) {
@@ -94,15 +120,16 @@ std::vector<std::string> bind_all(std::span<const Bdf> functions, std::string_vi
     std::vector<std::string> drivers;
     for (const Bdf& bdf : functions) {
         const Binding binding{bdf, root};
-        binding.require_driver(driver);
+        require_possible(binding, driver);
         drivers.push_back(binding.driver());
     }
     // Where there is nothing to do, no rights are needed.
     if (std::all_of(drivers.begin(), drivers.end(), [&](const std::string& now) { return now == driver; }))
         return drivers;
     std::vector<Bound> all = take(functions, driver, root, BindLock::Span::change);
+    std::vector<std::string> previous = previous_drivers(functions, all);
     change_all(all, driver, options);
-    return previous_drivers(functions, all);
+    return previous;
 }
 
 std::vector<std::string> bind_all(std::span<const Bdf> functions, std::string_view driver, const SysfsRoot& root,
@@ -170,14 +197,25 @@ std::vector<Bdf> recorded_functions(const SysfsRoot& root) {
     return functions;
 }
 
+namespace {
+
+/// Bridges have a header of their own, which vfio-pci does not take. A host or ISA bridge has an ordinary one: it is
+/// left to the machine, too, unless a driver has it that keeps the group from userspace.
+bool is_bindable(const PciFunction& function) {
+    constexpr std::uint32_t kBridges = 0x06;  // base class: PCI Code and ID Assignment Specification
+    const bool is_of_the_machine = function.class_code >> 16 == kBridges;
+    return !function.is_bridge && (!is_of_the_machine || !detail::is_harmless_driver(function.driver));
+}
+
+}  // namespace
+
 std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root) {
-    constexpr std::uint32_t kBridges = 0x06;  // base class: host, ISA and PCI bridges
     const PciFunction function = describe(bdf, root);
     std::vector<Bdf> members{bdf};
     for (const Bdf& member : function.group_members) {
         std::error_code gone;
         const PciFunction other = describe(member, root, gone);
-        if (member != bdf && !gone && other.class_code >> 16 != kBridges) members.push_back(member);
+        if (member != bdf && !gone && is_bindable(other)) members.push_back(member);
     }
     return members;
 }
@@ -188,7 +226,7 @@ std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root, std::erro
 
 BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root) {
     const Binding binding{bdf, root};
-    binding.require_driver(driver);
+    require_possible(binding, driver);
     const Before before = binding.before();
     BindPlan plan;
     plan.bdf = bdf;
@@ -209,6 +247,7 @@ BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& roo
 
 struct ScopedBinding::Impl {
     std::vector<Bound> all;
+    std::string driver;
     BindOptions options;
     std::string previous;
 };
@@ -221,9 +260,10 @@ ScopedBinding::ScopedBinding(std::span<const Bdf> functions, std::string_view dr
     : impl_{std::make_unique<Impl>()} {
     if (functions.empty()) throw Error{Errc::invalid_argument, "ScopedBinding", "no function to bind"};
     impl_->all = take(functions, driver, root, BindLock::Span::lifetime);
+    impl_->driver = driver;
     impl_->options = options;
-    change_all(impl_->all, driver, options);
     impl_->previous = previous_drivers(functions.first(1), impl_->all).front();
+    change_all(impl_->all, driver, options);  // last: what fails after it would leave them with the new driver
 }
 
 ScopedBinding::ScopedBinding(ScopedBinding&& other) noexcept = default;
@@ -244,15 +284,15 @@ ScopedBinding::~ScopedBinding() {
 
 void ScopedBinding::restore() {
     if (!impl_) return;
+    for (const Bound& bound : impl_->all)
+        if (bound.lock && !bound.lock->is_held())
+            throw Error{Errc::forked, to_string(bound.binding.bdf()),
+                        "it was bound before a fork(), by the parent process"};
     std::exception_ptr first;
     for (auto bound = impl_->all.rbegin(); bound != impl_->all.rend(); ++bound) {
         if (!std::exchange(bound->is_changed, false)) continue;
-        if (bound->binding.is_gone()) {
-            bound->binding.forget();
-            continue;
-        }
         try {
-            bound->binding.put_back(bound->before, impl_->options);
+            give_back(*bound, impl_->driver, impl_->options);
         } catch (...) {
             bound->is_changed = true;
             if (!first) first = std::current_exception();

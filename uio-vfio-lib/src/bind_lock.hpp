@@ -4,13 +4,15 @@
 /// \file
 /// One process at a time changes a function's driver.
 
-#include "file_descriptor.hpp"
+#include <memory>
+
 #include "uiovfio/bdf.hpp"
 #include "uiovfio/sysfs.hpp"
 
 namespace uiovfio::detail {
 
-/// A lock on a file beside the function's record, which goes with the process. Move-only.
+/// A lock on a file beside the function's record, which goes with the process: a child of fork() has no part in it.
+/// Move-only.
 class BindLock {
   public:
     enum class Span {
@@ -22,8 +24,12 @@ class BindLock {
     /// permission_denied where SysfsRoot::run cannot be written to.
     BindLock(const Bdf& bdf, const SysfsRoot& root, Span span);
 
+    /// Whether it is this process's: not in a child.
+    [[nodiscard]] bool is_held() const noexcept;
+
   private:
-    FileDescriptor file_;
+    class Held;
+    std::shared_ptr<Held> held_;
 };
 
 }  // namespace uiovfio::detail

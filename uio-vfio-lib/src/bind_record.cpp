@@ -9,10 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
+#include <span>
 
 #include "file_descriptor.hpp"
 #include "kernel_text.hpp"
+#include "new_file.hpp"
 
 namespace uiovfio::detail {
 
@@ -31,16 +32,6 @@ std::optional<std::string> take_value(std::string_view& text, std::string_view k
     line.remove_prefix(key.size() + 1);
     if (!line.empty() && !is_name(line)) return std::nullopt;
     return std::string{line};
-}
-
-bool write_whole(int file, std::string_view text) {
-    while (!text.empty()) {
-        const auto written = ::write(file, text.data(), text.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return false;
-        text.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return true;
 }
 
 }  // namespace
@@ -72,13 +63,13 @@ std::optional<Record> read_record(const fs::path& file) {
 }
 
 int write_record(const fs::path& file, const Record& record) {
-    const fs::path unfinished = file.parent_path() / ("." + file.filename().string() + ".new");
-    FileDescriptor out{
-        ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644)};
+    NewFile out = NewFile::beside(file);
     if (!out) return errno;
-    if (!write_whole(out.get(), to_text(record)) || ::fsync(out.get()) != 0) return errno;
-    out.reset();
-    return std::rename(unfinished.c_str(), file.c_str()) == 0 ? 0 : errno;
+    const std::string text = to_text(record);
+    if (const int error = out.write(std::as_bytes(std::span{text}))) return error;
+    constexpr mode_t kForAllToRead = 0644;  // recorded_driver() needs no rights
+    if (::fchmod(out.get(), kForAllToRead) != 0 || ::fsync(out.get()) != 0) return errno;
+    return out.put_in_place(file);
 }
 
 }  // namespace uiovfio::detail

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -52,19 +53,70 @@ std::string told(const std::vector<Use>& uses) {
     return join(words);
 }
 
-std::string way_out(const Use& use) {
+/// What takes a device apart that stands on a disk.
+std::string way_apart(const std::string& block, const SysfsRoot& root) {
+    // What mdadm --stop does, which need not be there.
+    if (block.starts_with("md"))
+        return fmt::format("stop the array with `echo clear > /sys/block/{}/md/array_state`", block);
+    if (block.starts_with("loop")) return fmt::format("`losetup -d /dev/{}`", block);
+    if (const auto name = read_text(root.sys / "class/block" / block / "dm/name"))
+        return fmt::format("`dmsetup remove {}`", shell_word(*name));
+    return fmt::format("stop {} with the tool that assembled it", block);
+}
+
+std::string way_out(const Use& use, const SysfsRoot& root) {
     constexpr std::string_view kInsist = "or insist: BindOptions::force, `pcienic-ctl bind --force`";
     switch (use.kind) {
         case Use::Kind::default_route:
             return fmt::format("give the default route to another interface first, {}", kInsist);
         case Use::Kind::mount:
-            return fmt::format("`umount {}` first, {}", use.mount_point, kInsist);
+            return fmt::format("`umount {}` first, {}", shell_word(use.mount_point), kInsist);
         case Use::Kind::swap:
             return fmt::format("`swapoff /dev/{}` first, {}", use.by, kInsist);
         case Use::Kind::console:
             return fmt::format("have the kernel write to another console, {}", kInsist);
+        case Use::Kind::stack:
+            return fmt::format("{} first, {}", way_apart(use.by, root), kInsist);
+        case Use::Kind::target:
+            return use.by.ends_with("/enable") ? fmt::format("`echo 0 > {}` first, {}", use.by, kInsist)
+                                               : fmt::format("delete that backstore first, {}", kInsist);
+        case Use::Kind::process:
+            return fmt::format("end that process first, {}", kInsist);
+        case Use::Kind::claim:
+            return fmt::format(
+                "remove it from its owner first (a ZFS pool, a file system in another mount namespace), {}", kInsist);
+        case Use::Kind::pool:
+            return fmt::format("ask again as root, or export the pool first, {}", kInsist);
     }
     return std::string{kInsist};
+}
+
+/// A name as one compares it with others: `vfio_pci` is vfio-pci's module, `VFIO-PCI` how it is written elsewhere.
+std::string plain(std::string_view name) {
+    std::string text;
+    for (const char c : name)
+        if (c != '-' && c != '_') text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+}
+
+std::string way_to_driver(std::string_view driver, const SysfsRoot& root) {
+    constexpr std::string_view kList = "give one of those in /sys/bus/pci/drivers";
+    if (!is_name(driver)) return std::string{kList};
+    std::vector<std::string> known = names_in(root.sys / "bus/pci/drivers");
+    for (const char* ours : {"vfio-pci", "uio_pci_generic", "pci-stub"}) known.emplace_back(ours);
+    for (const std::string& name : known) {
+        if (name == driver || plain(name) != plain(driver)) continue;
+        return is_there(root.sys / "bus/pci/drivers" / name)
+                   ? fmt::format("did you mean {}?", name)
+                   : fmt::format("did you mean {}? load it with `modprobe {}`", name, name);
+    }
+    return fmt::format("load its module with `modprobe {}`, or {}", driver, kList);
+}
+
+Error without_iommu(const std::string& object, std::string_view driver, const Lack& lack, int error) {
+    return {Errc::bind_failed, object,
+            fmt::format("the driver {} takes no device without an IOMMU, and {}", driver, lack.what), error,
+            lack.remedy};
 }
 
 template <class Condition>
@@ -109,18 +161,28 @@ Before Binding::before() const {
 }
 
 void Binding::require_driver(std::string_view driver) const {
-    std::error_code none;
-    if (!is_name(driver) || !fs::exists(driver_directory(driver), none))
+    if (!is_name(driver) || !is_there(driver_directory(driver)))
         throw Error{Errc::no_such_driver, std::string{driver},
                     fmt::format("the kernel has no PCI driver of that name for {}", object_), 0,
-                    is_name(driver) ? fmt::format("load its module with `modprobe {}`", driver)
-                                    : "give one of those in /sys/bus/pci/drivers"};
+                    way_to_driver(driver, root_)};
+}
+
+void Binding::require_taken_by(std::string_view driver) const {
+    if (!is_vfio_driver(driver)) return;
+    std::error_code gone;
+    const PciFunction function = describe(bdf_, root_, gone);
+    if (gone) return;
+    if (function.is_bridge)
+        throw Error{Errc::bind_failed, object_, fmt::format("is a bridge, and {} takes none", driver), 0,
+                    kBridgesAreNotNeeded};
+    if (function.iommu_group || !is_there(root_.sys / "module/vfio") || !lacks_noiommu_mode(root_)) return;
+    if (const auto lack = lacks_iommu(root_)) throw without_iommu(object_, driver, *lack, 0);
 }
 
 void Binding::require_unused(const BindOptions& options) const {
     if (options.force) return;
     if (const auto uses = uses_of(bdf_, root_); !uses.empty())
-        throw Error{Errc::device_in_use, object_, told(uses), 0, way_out(uses.front())};
+        throw Error{Errc::device_in_use, object_, told(uses), 0, way_out(uses.front(), root_)};
 }
 
 Record Binding::next_record(const Before& before, std::string_view driver) const {
@@ -197,9 +259,7 @@ void Binding::bind(std::string_view driver) const {
         std::error_code gone;
         const auto lack = lacks_iommu(root_);
         if (is_vfio_driver(driver) && error == EINVAL && lack && !describe(bdf_, root_, gone).iommu_group)
-            throw Error{Errc::bind_failed, object_,
-                        fmt::format("the driver {} takes no device without an IOMMU, and {}", driver, lack->what),
-                        error, lack->remedy};
+            throw without_iommu(object_, driver, *lack, error);
         throw Error{Errc::bind_failed, object_, fmt::format("the driver {} did not take the device", driver), error};
     }
 }

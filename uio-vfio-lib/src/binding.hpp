@@ -35,6 +35,8 @@ class Binding {
 
     /// Throws no_such_driver.
     void require_driver(std::string_view driver) const;
+    /// Throws bind_failed for what the driver is known not to take: nothing has been touched yet.
+    void require_taken_by(std::string_view driver) const;
     /// Throws device_in_use, unless that is to be so.
     void require_unused(const BindOptions& options) const;
 

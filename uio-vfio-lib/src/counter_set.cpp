@@ -36,6 +36,7 @@ void add(int event_fd, std::uint64_t value) noexcept {
 }
 
 constexpr std::uint64_t count_of(std::uint64_t raw) noexcept { return raw & (kMark - 1); }
+constexpr bool has_mark(std::uint64_t raw) noexcept { return raw >= kMark; }
 
 /// A point in time, or never.
 class Deadline {
@@ -92,6 +93,8 @@ void CounterSet::wake() noexcept {
     for (unsigned index = 0; index < size(); ++index) add(event_fds_[index].get(), kMark);
 }
 
+void CounterSet::count_one(unsigned index) noexcept { add(event_fds_[index].get(), 1); }
+
 void CounterSet::interrupt_waits(Errc why) noexcept {
     interruption_.store(static_cast<int>(why));
     generation_.fetch_add(1);
@@ -102,6 +105,8 @@ void CounterSet::end(Errc why) noexcept {
     end_.store(static_cast<int>(why));
     interrupt_waits(why);
 }
+
+void CounterSet::give_up_to_parent() noexcept { end_.store(static_cast<int>(Errc::forked)); }
 
 std::error_code CounterSet::status() const noexcept {
     const int why = end_.load();
@@ -114,6 +119,9 @@ std::uint64_t CounterSet::resolve(unsigned index, std::uint64_t raw, std::uint64
     const std::uint64_t count = count_of(raw);
     ec = interruption(generation);
     if (!ec) return told(index, count);
+    // The mark as well: it may have been meant for another, too, who would sleep on.
+    if (has_mark(raw)) add(descriptor(index), kMark);
+    // By itself: with a mark that is there again already, the two would not fit, and the count be lost.
     if (count != 0) add(descriptor(index), count);
     return 0;
 }
@@ -125,11 +133,18 @@ std::error_code CounterSet::interruption(std::uint64_t generation) const noexcep
 }
 
 std::uint64_t CounterSet::try_take(unsigned index, std::uint64_t generation, std::error_code& ec) const noexcept {
+    if (is_parents()) {
+        ec = Errc::forked;
+        return 0;
+    }
     return resolve(index, take(descriptor(index)), generation, ec);
 }
 
 std::uint64_t CounterSet::try_take(unsigned index) const noexcept {
-    return told(index, count_of(take(descriptor(index))));
+    if (is_parents()) return 0;
+    const std::uint64_t raw = take(descriptor(index));
+    if (has_mark(raw) && status()) add(descriptor(index), kMark);
+    return told(index, count_of(raw));
 }
 
 std::uint64_t CounterSet::told(unsigned index, std::uint64_t count) const noexcept {
@@ -137,9 +152,8 @@ std::uint64_t CounterSet::told(unsigned index, std::uint64_t count) const noexce
     return count;
 }
 
-// The generation comes before the look at the status: what ends the set after that also ends this wait.
 Waited CounterSet::wait(unsigned index, std::chrono::nanoseconds timeout, std::uint64_t began_at) const noexcept {
-    if (const std::error_code ended = status()) return {.ec = ended};
+    if (const std::error_code over = interruption(began_at)) return {.ec = over};
     const int event_fd = descriptor(index);
     const Deadline deadline{timeout};
     for (;;) {

@@ -7,8 +7,8 @@
 /// An eventfd's counter holds 64 bits, of which interrupts never need the two highest. To wake those who wait for
 /// another reason (reset, disabling, loss, closing), kMark is added to every counter and the generation goes up. A
 /// reader strips the marks; when the generation is not the one that its wait began with, the wait is over. A mark that
-/// nobody waited for is a wake-up without an interrupt. Whoever loses a wait that way puts the count of interrupts
-/// back.
+/// nobody waited for is a wake-up without an interrupt. A reader whose wait is over puts back what it took, the count
+/// of interrupts and the mark.
 
 #include <atomic>
 #include <chrono>
@@ -18,6 +18,7 @@
 #include <system_error>
 
 #include "file_descriptor.hpp"
+#include "fork_guard.hpp"
 #include "trace_sink.hpp"
 #include "uiovfio/error.hpp"
 #include "uiovfio/subscription.hpp"
@@ -36,8 +37,11 @@ struct Waited {
 
 /// The functions after restart() may be called from any thread and take no lock; those that change the set have one
 /// caller at a time.
-class CounterSet {
+class CounterSet final : public ForkGuarded {
   public:
+    CounterSet() noexcept { ForkList::the().join(*this); }
+    ~CounterSet() override { ForkList::the().leave(*this); }
+
     /// Who is told of counts that are taken; null for nobody. Before anybody uses it.
     void set_trace(TraceSink* trace) noexcept { trace_ = trace; }
     /// Empty, with room for `capacity` counters, and in force. Only while nobody else uses it.
@@ -51,6 +55,8 @@ class CounterSet {
     /// Closes those that are prepared and not published.
     void drop_prepared() noexcept;
 
+    /// Counts one, as an interrupt does.
+    void count_one(unsigned index) noexcept;
     /// Ends the waits in progress with `why`. Those that begin later are not told.
     void interrupt_waits(Errc why) noexcept;
     /// Ends all waits with `why`, also those to come.
@@ -69,10 +75,8 @@ class CounterSet {
                           std::error_code& ec) const noexcept;
     /// What was counted since the last time; marks are dropped.
     [[nodiscard]] std::uint64_t try_take(unsigned index) const noexcept;
-    /// The blocking wait; a negative timeout is for ever.
-    [[nodiscard]] Waited wait(unsigned index, std::chrono::nanoseconds timeout) const noexcept {
-        return wait(index, timeout, generation());
-    }
+    /// The blocking wait; a negative timeout is for ever. `began_at` is the generation from before the caller saw that
+    /// there is something to wait for: what comes after that look, and ends waits, also ends this one.
     [[nodiscard]] Waited wait(unsigned index, std::chrono::nanoseconds timeout, std::uint64_t began_at) const noexcept;
     /// As resolve(), of what is there.
     std::uint64_t try_take(unsigned index, std::uint64_t generation, std::error_code& ec) const noexcept;
@@ -84,6 +88,9 @@ class CounterSet {
     [[nodiscard]] int duplicate(unsigned index, const std::string& object) const;
 
   private:
+    /// The counters are the parent's: waits of the child fail, and take nothing.
+    void give_up_to_parent() noexcept override;
+    [[nodiscard]] bool is_parents() const noexcept { return end_.load() == static_cast<int>(Errc::forked); }
     void wake() noexcept;
     /// The count, of which the trace has been told.
     std::uint64_t told(unsigned index, std::uint64_t count) const noexcept;

@@ -53,7 +53,8 @@ namespace {
 
 constexpr std::uint16_t kKeptOverReset = config::kCommandIo | config::kCommandMemory | config::kCommandBusMaster;
 
-/// Where nothing that the library does needs it, the bit is the user's, or that of a driver which has the device, too.
+/// Where nothing that the library does needs it, turning it on is the user's business, or that of a driver which has
+/// the device, too.
 bool needs_bus_master(const detail::Backend& backend) noexcept {
     const BackendTraits& traits = backend.traits();
     return traits.can(Feature::dma) || traits.can(Feature::msi) || traits.can(Feature::msix);
@@ -107,12 +108,15 @@ Device Device::open(const Bdf& bdf, const OpenOptions& options, std::error_code&
 std::shared_ptr<detail::DeviceState> Device::make_state(const Bdf& bdf, const std::shared_ptr<detail::Backend>& backend,
                                                         bool bus_master) {
     const ConfigSpace config{backend};
-    // Without memory space, an access to a mapped BAR is a SIGBUS; without bus mastering, the device is mute.
-    const unsigned kept = needs_bus_master(*backend) ? config.command() & ~config::kCommandBusMaster : config.command();
-    const bool masters = bus_master && needs_bus_master(*backend) && !detail::mutation::kNoBusMaster;
+    // Without memory space, an access to a mapped BAR is a SIGBUS; without bus mastering, the device is mute. But one
+    // that was not reset may be at work for the program that had it before, with addresses that are now this program's.
+    const std::uint16_t found = config.command();
+    const unsigned kept = backend->is_shared() ? found : found & ~unsigned{config::kCommandBusMaster};
+    const bool masters =
+        bus_master && backend->was_reset() && needs_bus_master(*backend) && !detail::mutation::kNoBusMaster;
     const unsigned enable = config::kCommandMemory | (masters ? config::kCommandBusMaster : 0U);
     const auto command = static_cast<std::uint16_t>(kept | enable);
-    config.write16(config::kCommand, command);
+    if (command != found) config.write16(config::kCommand, command);
 
     std::array bars{Bar{backend, 0}, Bar{backend, 1}, Bar{backend, 2},
                     Bar{backend, 3}, Bar{backend, 4}, Bar{backend, 5}};
@@ -132,7 +136,7 @@ void Device::close() noexcept {
     // The order matters: a device that is still a bus master would run into the mappings' end. Not through ConfigSpace,
     // which would not try where the device seems to be gone.
     std::error_code gone_already;
-    if (needs_bus_master(*state_->backend))
+    if (!state_->backend->is_shared())
         detail::guarded(gone_already, [&] {
             const std::uint32_t command = state_->backend->config_read(config::kCommand, 2);
             state_->backend->config_write(config::kCommand, 2, command & ~std::uint32_t{config::kCommandBusMaster});
@@ -186,6 +190,8 @@ bool Device::is_present() const noexcept { return is_open() && state_->backend->
 
 bool Device::can_reset() const noexcept { return is_open() && state_->backend->can_reset(); }
 
+bool Device::was_reset() const noexcept { return is_open() && state_->backend->was_reset(); }
+
 void Device::reset() {
     const auto& all = state();
     all.backend->require_present();
@@ -194,8 +200,9 @@ void Device::reset() {
         throw Error{Errc::unsupported, all.backend->object(), "the device cannot be reset by itself", 0,
                     "reset the whole slot, or take the device's power away"};
     const std::lock_guard lock{state_->reset_mutex};
-    const auto kept = static_cast<std::uint16_t>(all.config.command() & kKeptOverReset);
     all.interrupts->reset_around([&] {
+        const std::lock_guard command{all.backend->command_mutex()};
+        const auto kept = static_cast<std::uint16_t>(all.config.command() & kKeptOverReset);
         all.backend->reset();
         const auto others = static_cast<std::uint16_t>(all.config.command() & ~kKeptOverReset);
         all.config.write16(config::kCommand, static_cast<std::uint16_t>(others | kept));

@@ -81,8 +81,9 @@ std::uint64_t DeviceEvents::try_take(DeviceEvent event) noexcept {
 }
 
 std::uint64_t DeviceEvents::wait(DeviceEvent event, std::chrono::nanoseconds timeout) {
+    const std::uint64_t began_at = state_->counters().generation();  // a loss that comes after it ends the wait
     state_->require(event);
-    const detail::Waited waited = state_->counters().wait(index_of(event), timeout);
+    const detail::Waited waited = state_->counters().wait(index_of(event), timeout, began_at);
     if (!waited.ec) return waited.count;
     if (waited.ec != Errc::timed_out && waited.ec != Errc::system_error) state_->require(event);
     const bool is_late = waited.ec == Errc::timed_out;
@@ -92,9 +93,10 @@ std::uint64_t DeviceEvents::wait(DeviceEvent event, std::chrono::nanoseconds tim
                 is_late ? "wait on: it need never come" : ""};
 }
 std::uint64_t DeviceEvents::wait(DeviceEvent event, std::chrono::nanoseconds timeout, std::error_code& ec) noexcept {
+    const std::uint64_t began_at = state_->counters().generation();
     ec = state_->status(event);
     if (ec) return 0;
-    const detail::Waited waited = state_->counters().wait(index_of(event), timeout);
+    const detail::Waited waited = state_->counters().wait(index_of(event), timeout, began_at);
     ec = waited.ec;
     return waited.count;
 }

@@ -152,16 +152,17 @@ DmaMapping DmaSpace::map(std::span<std::byte> memory, const MapOptions& options,
 }
 
 DmaBuffer DmaSpace::allocate(std::size_t size, const AllocateOptions& options) {
-    (void)state_->usable();
-    if (size == 0) throw Error{Errc::invalid_argument, "DMA buffer", "a size of 0"};
+    const std::string object = state_->usable().object() + " DMA";
+    if (size == 0)
+        throw Error{Errc::invalid_argument, object, "a buffer of 0 bytes was asked for", 0, "ask for 1 at the least"};
     if (size > std::numeric_limits<std::size_t>::max() / 2)
-        throw Error{Errc::iova_exhausted, "DMA buffer", fmt::format("{:#x} bytes", size)};
+        throw Error{Errc::iova_exhausted, object, fmt::format("a buffer of {:#x} bytes was asked for", size)};
     const bool prefers_huge = options.huge_pages == HugePages::prefer && size >= detail::kHugePage;
     const bool requires_huge = options.huge_pages == HugePages::require;
     detail::DmaMemory memory = prefers_huge || requires_huge ? detail::huge_memory(size) : detail::DmaMemory{};
     if (memory.bytes.empty()) {
         if (requires_huge)
-            throw Error{Errc::hugepages_unavailable, "DMA buffer",
+            throw Error{Errc::hugepages_unavailable, object,
                         fmt::format("there are no {} free huge pages of 2 MiB",
                                     detail::round_up(size, detail::kHugePage) / detail::kHugePage)};
         if (prefers_huge) state_->count_huge_page_fallback();

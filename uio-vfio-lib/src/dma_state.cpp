@@ -24,10 +24,14 @@ Iova DmaState::map(std::span<std::byte> memory, const MapOptions& options) {
     if (memory.empty()) throw Error{Errc::invalid_argument, backend.object() + " DMA", "no memory to map"};
     const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
     const std::uint64_t wanted = options.iova ? to_integer(*options.iova) : 0;
-    if ((address | memory.size() | wanted) % granule_ != 0)
-        throw Error{Errc::misaligned, backend.object() + " DMA",
-                    fmt::format("{:#x} bytes at {:#x}, bus address {:#x}", memory.size(), address, wanted), 0,
-                    fmt::format("make them multiples of the IOMMU's page, {}", bytes_text(granule_))};
+    if ((address | memory.size() | wanted) % granule_ != 0) {
+        std::string what = fmt::format("the memory is {:#x} bytes at {:#x}", memory.size(), address);
+        if (options.iova) what += fmt::format(", its bus address is to be {:#x}", wanted);
+        throw Error{Errc::misaligned, backend.object() + " DMA", std::move(what), 0,
+                    fmt::format("make each of these a multiple of the IOMMU's page, {}; or use memory of "
+                                "DmaSpace::allocate(), which is",
+                                bytes_text(granule_))};
+    }
     // Before the pages are pinned: a child that inherits them would make the next write of the parent move them away
     // from the device. Best effort: it fails for memory that cannot be forked anyway.
     ::madvise(memory.data(), memory.size(), MADV_DONTFORK);
@@ -35,6 +39,7 @@ Iova DmaState::map(std::span<std::byte> memory, const MapOptions& options) {
 }
 
 void DmaState::unmap(Iova iova, std::uint64_t length) {
+    if (backend_->is_parents()) return;
     const std::lock_guard lock{mutex_};
     if (!closed_) backend_->dma_unmap(iova, length);
 }

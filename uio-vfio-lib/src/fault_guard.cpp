@@ -15,6 +15,7 @@ FaultGuard::FaultGuard(const Window& window) noexcept {
     } else if (window.backend_) {
         backend_ = window.backend_.get();
         before_ = backend_->unanswered();
+        refused_before_ = backend_->refused();
     }
 }
 
@@ -30,7 +31,8 @@ void FaultGuard::watch(const volatile void* mapped) noexcept {
 std::error_code FaultGuard::status() const noexcept {
     if (backend_ != nullptr) {
         if (const std::error_code ec = backend_->status()) return ec;
-        return backend_->unanswered() != before_ ? make_error_code(Errc::device_gone) : std::error_code{};
+        if (backend_->unanswered() != before_) return Errc::device_gone;
+        return backend_->refused() != refused_before_ ? make_error_code(backend_->refusal()) : std::error_code{};
     }
     if (slot_ == nullptr) return {};
     const detail::MappedRegion* region = slot_->region.load();

@@ -11,6 +11,8 @@
 #include <mutex>
 #include <utility>
 
+#include "fork_guard.hpp"
+
 namespace uiovfio::detail {
 
 namespace {
@@ -20,15 +22,22 @@ std::atomic<FaultSlot*> slots{nullptr};
 // Written before the handler is in place, and never again.
 struct sigaction previous{};
 
+/// The system call itself: a sanitizer's mmap() is not made for signal handlers.
+bool map_at(std::uintptr_t at, std::size_t length, int flags, int file, std::uint64_t offset) noexcept {
+    return ::syscall(SYS_mmap, at, length, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file, offset) != -1;
+}
+
 /// Puts ones over the chunk of the range that holds the address.
 bool cover(FaultSlot& slot, std::uintptr_t address) noexcept {
     const std::uintptr_t begin = slot.begin.load();
+    const std::uintptr_t end = slot.end.load();
     const std::uintptr_t at = begin + (address - begin) / AllOnes::kChunk * AllOnes::kChunk;
-    const std::size_t length = std::min<std::size_t>(slot.end.load() - at, AllOnes::kChunk);
-    // The system call itself: a sanitizer's mmap() is not made for signal handlers.
-    const long mapped =
-        ::syscall(SYS_mmap, at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, slot.ones.load(), 0L);
-    if (mapped == -1) return false;
+    const std::size_t length = std::min<std::size_t>(end - at, AllOnes::kChunk);
+    const int ones = slot.ones.load();
+    // Where the process has no mapping left for one chunk more, those of the others make room: they fault again.
+    if (!map_at(at, length, MAP_PRIVATE, ones, 0) &&
+        !(map_at(begin, end - begin, kNothing, ones, AllOnes::kBeyond) && map_at(at, length, MAP_PRIVATE, ones, 0)))
+        return false;
     slot.is_covered.store(true);
     slot.faults.fetch_add(1);
     return true;
@@ -74,8 +83,8 @@ void install() noexcept {
     ::sigaction(SIGBUS, &action, nullptr);
 }
 
-std::mutex& slots_mutex() noexcept {
-    static std::mutex mutex;
+ForkMutex& slots_mutex() noexcept {
+    static auto& mutex = *new ForkMutex;  // not destroyed: ranges may outlive every order of destruction
     return mutex;
 }
 

@@ -9,8 +9,13 @@
 /// again, reads all ones or stores to nobody, and the program goes on with all its objects as they are. So no access
 /// needs to be prepared for it; who wants to know looks at the count of faults afterwards.
 ///
+/// A range that is covered as a whole has one mapping of a file that is empty there, whatever its length: an access to
+/// it faults, and gets its ones in the same way.
+///
 /// The handler is installed with the first range and stays. It runs wherever a thread happens to be, and so takes no
 /// lock, allocates nothing and makes no call but mmap. What is none of its faults goes to the handler before it.
+
+#include <sys/mman.h>
 
 #include <atomic>
 #include <cstddef>
@@ -22,6 +27,10 @@
 namespace uiovfio::detail {
 
 class MappedRegion;
+
+/// How what is mapped from AllOnes::kBeyond is to be mapped. Shared, because a private mapping counts as memory that
+/// the process may come to need.
+inline constexpr int kNothing = MAP_SHARED | MAP_NORESERVE;
 
 /// What the handler sees of a range. Never destroyed, so that it can be read without a lock; used again.
 struct FaultSlot {

@@ -3,47 +3,44 @@
 
 #include <pthread.h>
 
-#include <mutex>
-
 namespace uiovfio::detail {
 
-/// Those there are, in a list that is made of them: neither joining nor a fork() allocates.
-class ForkGuard {
-  public:
-    static ForkGuard& the() {
-        static ForkGuard guard;
-        return guard;
-    }
+ForkList& ForkList::the() {
+    static auto& list = *new ForkList;  // not destroyed: objects may outlive every order of destruction
+    return list;
+}
 
-    void join(ForkGuarded& one) noexcept {
-        const std::lock_guard lock{mutex_};
-        one.next_ = first_;
-        if (first_ != nullptr) first_->previous_ = &one;
-        first_ = &one;
-    }
+ForkList::ForkList() {
+    // Fails only for want of memory; then a child is as dangerous as it is without this library.
+    ::pthread_atfork(
+        [] {
+            the().mutex_.lock();
+            for (ForkListed* one = the().first_; one != nullptr; one = one->next_) one->before_fork();
+        },
+        [] {
+            for (ForkListed* one = the().first_; one != nullptr; one = one->next_) one->after_fork_in_parent();
+            the().mutex_.unlock();
+        },
+        [] {
+            for (ForkListed* one = the().first_; one != nullptr; one = one->next_) one->after_fork_in_child();
+            the().mutex_.unlock();
+        });
+}
 
-    void leave(ForkGuarded& one) noexcept {
-        const std::lock_guard lock{mutex_};
-        (one.previous_ != nullptr ? one.previous_->next_ : first_) = one.next_;
-        if (one.next_ != nullptr) one.next_->previous_ = one.previous_;
-    }
+void ForkList::join(ForkListed& one) noexcept {
+    const std::lock_guard lock{mutex_};
+    one.next_ = first_;
+    if (first_ != nullptr) first_->previous_ = &one;
+    first_ = &one;
+    one.is_listed_ = true;
+}
 
-  private:
-    ForkGuard() {
-        // Fails only for want of memory; then a child is as dangerous as it is without this library.
-        ::pthread_atfork([] { the().mutex_.lock(); }, [] { the().mutex_.unlock(); }, [] { the().in_child(); });
-    }
-
-    void in_child() noexcept {
-        for (ForkGuarded* one = first_; one != nullptr; one = one->next_) one->give_up_to_parent();
-        mutex_.unlock();
-    }
-
-    std::mutex mutex_;  // guards what follows, and every link; held over a fork(), so that the child's list is whole
-    ForkGuarded* first_ = nullptr;
-};
-
-ForkGuarded::ForkGuarded() { ForkGuard::the().join(*this); }
-ForkGuarded::~ForkGuarded() { ForkGuard::the().leave(*this); }
+void ForkList::leave(ForkListed& one) noexcept {
+    const std::lock_guard lock{mutex_};
+    if (!std::exchange(one.is_listed_, false)) return;
+    (one.previous_ != nullptr ? one.previous_->next_ : first_) = one.next_;
+    if (one.next_ != nullptr) one.next_->previous_ = one.previous_;
+    one.previous_ = one.next_ = nullptr;
+}
 
 }  // namespace uiovfio::detail

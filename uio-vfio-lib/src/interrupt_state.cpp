@@ -44,6 +44,11 @@ VectorUse InterruptState::current() const noexcept {
     }
 }
 
+std::unique_lock<std::mutex> InterruptState::take_control() {
+    backend_->require_open();  // a forked child may have a copy of the lock that nobody will release
+    return std::unique_lock{control_};
+}
+
 VectorSet& InterruptState::controlled() {
     backend_->require_present();
     VectorSet* set = current_.load();
@@ -79,7 +84,7 @@ void InterruptState::require_capacity(InterruptMode mode, unsigned count) const 
 }
 
 void InterruptState::enable(InterruptMode mode, unsigned count, unsigned room) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     backend_->require_present();
     backend_->require(feature_of(mode));
     if (count == 0) throw Error{Errc::invalid_argument, object(), "enabling 0 vectors"};
@@ -113,7 +118,7 @@ void InterruptState::arm_with_room(VectorSet& set, unsigned count) {
 }
 
 Growth InterruptState::grow(unsigned count) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     VectorSet& set = controlled();
     if (count <= set.counters.size()) return Growth::in_place;
     require_capacity(set.mode, count);
@@ -138,6 +143,7 @@ Growth InterruptState::grow_in_place(VectorSet& set, unsigned count) {
 
 Growth InterruptState::grow_by_arming_anew(VectorSet& set, unsigned count) {
     const unsigned before = set.counters.size();
+    const std::vector<std::uint8_t> everybody(before, 1);  // made while it can still fail
     const auto arm = [&](unsigned vectors, unsigned slots) {
         try {
             backend_->arm(set.mode, descriptors(set, vectors, slots));
@@ -153,12 +159,16 @@ Growth InterruptState::grow_by_arming_anew(VectorSet& set, unsigned count) {
     }
     set.slots = count;
     set.counters.publish(count);
-    // What fired in between is gone: everybody looks once.
-    backend_->trigger_some(set.mode, std::vector<std::uint8_t>(before, 1));
+    // What fired in between is gone: everybody looks once. The vectors are there now, whatever becomes of that.
+    std::error_code not_by_the_kernel;
+    guarded(not_by_the_kernel, [&] { backend_->trigger_some(set.mode, everybody); });
+    for (unsigned vector = 0; not_by_the_kernel && vector < before; ++vector)
+        if (!set.disarmed[vector]) set.counters.count_one(vector);
     return Growth::armed_anew;
 }
 
 unsigned InterruptState::capacity() {
+    if (!backend_->is_open()) return 0;
     const std::lock_guard control{control_};
     const VectorSet* set = current_.load();
     if (set == nullptr) return 0;
@@ -166,7 +176,7 @@ unsigned InterruptState::capacity() {
 }
 
 void InterruptState::disable() {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     backend_->require_present();
     VectorSet* set = current_.load();
     if (set == nullptr) return;
@@ -175,7 +185,7 @@ void InterruptState::disable() {
 }
 
 void InterruptState::arm(unsigned vector) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     VectorSet& set = with_single_vectors(vector);
     const int event_fd = set.counters.descriptor(vector);
     backend_->arm_some(set.mode, vector, {&event_fd, 1});
@@ -183,7 +193,7 @@ void InterruptState::arm(unsigned vector) {
 }
 
 void InterruptState::disarm(unsigned vector) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     VectorSet& set = with_single_vectors(vector);
     const int none = -1;
     backend_->arm_some(set.mode, vector, {&none, 1});
@@ -199,7 +209,7 @@ VectorSet& InterruptState::with_single_vectors(unsigned vector) {
 }
 
 void InterruptState::trigger(unsigned vector) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     const VectorSet& set = controlled();
     require_vector(*this, set, vector);
     backend_->require(Feature::trigger);
@@ -207,7 +217,7 @@ void InterruptState::trigger(unsigned vector) {
 }
 
 void InterruptState::trigger(std::span<const unsigned> vectors) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     const VectorSet& set = controlled();
     backend_->require(Feature::trigger);
     std::vector<std::uint8_t> fire(set.counters.size(), 0);
@@ -219,14 +229,14 @@ void InterruptState::trigger(std::span<const unsigned> vectors) {
 }
 
 void InterruptState::mask() {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     VectorSet& set = with_a_mask();
     backend_->mask_intx();
     set.is_masked = true;
 }
 
 void InterruptState::unmask() {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     VectorSet& set = with_a_mask();
     backend_->unmask_intx();
     set.is_masked = false;
@@ -241,7 +251,7 @@ VectorSet& InterruptState::with_a_mask() {
 }
 
 void InterruptState::reset_around(const std::function<void()>& reset) {
-    const std::lock_guard control{control_};
+    const auto control = take_control();
     VectorSet* set = current_.load();
     if (set == nullptr) return reset();
     if (backend_->keeps_interrupts_over_reset()) {

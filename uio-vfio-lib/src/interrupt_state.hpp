@@ -77,6 +77,8 @@ class InterruptState {
     void close() noexcept;
 
   private:
+    /// Throws closed, forked.
+    std::unique_lock<std::mutex> take_control();
     /// The set in force, with the control lock held. Throws interrupts_not_enabled.
     VectorSet& controlled();
     VectorSet& unused_set();

@@ -7,6 +7,7 @@
 
 #include "guarded.hpp"
 #include "interrupt_state.hpp"
+#include "uiovfio/config_space.hpp"
 
 namespace uiovfio {
 
@@ -40,20 +41,41 @@ detail::VectorUse with_vector(const detail::InterruptState& state, unsigned vect
 /// Both forms of Interrupts::wait. `mode` is that of the vectors waited on.
 detail::Waited wait_for(const detail::InterruptState& state, unsigned vector, std::chrono::nanoseconds timeout,
                         InterruptMode& mode) noexcept {
-    if (const std::error_code ec = state.backend().status()) return {.ec = ec};
     const detail::VectorUse set = state.current();
+    // Before the look at the device: a loss that comes after it ends the wait.
+    const std::uint64_t began_at = set ? set->counters.generation() : 0;
+    if (const std::error_code ec = state.backend().status()) return {.ec = ec};
     if (!set) return {.ec = Errc::interrupts_not_enabled};
     mode = set->mode;
     if (vector >= set->counters.size()) return {.ec = Errc::no_such_vector};
-    return set->counters.wait(vector, timeout);
+    return set->counters.wait(vector, timeout, began_at);
 }
 
-/// What a wait that ended with an error says.
-std::string why_it_ended(const detail::Waited& waited, std::chrono::nanoseconds timeout) {
-    if (waited.ec == Errc::timed_out)
-        return fmt::format("no interrupt within {} ms",
-                           std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
-    return waited.ec == Errc::system_error ? "cannot wait" : "";
+/// Messages are writes, which a device that is no bus master does not make.
+bool cannot_send(detail::Backend& backend, InterruptMode mode) noexcept {
+    if (mode == InterruptMode::intx) return false;
+    std::error_code unknown;
+    const std::uint32_t command = detail::guarded(unknown, [&] { return backend.config_read(config::kCommand, 2); });
+    return !unknown && (command & config::kCommandBusMaster) == 0;
+}
+
+/// What a wait that ended with an error says, and the remedy where there is one of its own.
+struct Ending {
+    std::string what;
+    std::string remedy;
+};
+
+Ending ending_of(detail::Backend& backend, InterruptMode mode, const detail::Waited& waited,
+                 std::chrono::nanoseconds timeout) {
+    if (waited.ec == Errc::timed_out) {
+        std::string what = fmt::format("no interrupt within {} ms",
+                                       std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
+        if (!cannot_send(backend, mode)) return {.what = std::move(what), .remedy = {}};
+        return {.what = what + fmt::format(", and bus mastering is off: {} is a write, which the device cannot make",
+                                           to_string(mode)),
+                .remedy = "stop what the device is at, then call ConfigSpace::set_bus_master(true)"};
+    }
+    return {.what = waited.ec == Errc::system_error ? "cannot wait" : "", .remedy = {}};
 }
 
 }  // namespace
@@ -119,9 +141,10 @@ std::uint64_t Interrupts::wait(unsigned vector, std::chrono::nanoseconds timeout
     if (waited.ec == Errc::closed || waited.ec == Errc::forked || waited.ec == Errc::device_gone)
         state_->backend().require_present();
     if (waited.ec == Errc::interrupts_not_enabled || waited.ec == Errc::no_such_vector) with_vector(*state_, vector);
+    Ending ending = ending_of(state_->backend(), mode, waited, timeout);
     throw Error{static_cast<Errc>(waited.ec.value()),
                 fmt::format("{} {} vector {}", state_->backend().object(), to_string(mode), vector),
-                why_it_ended(waited, timeout), waited.system_errno};
+                std::move(ending.what), waited.system_errno, std::move(ending.remedy)};
 }
 std::uint64_t Interrupts::wait(unsigned vector, std::chrono::nanoseconds timeout, std::error_code& ec) noexcept {
     InterruptMode mode{};

@@ -65,16 +65,31 @@ MachineCheck iommu(const SysfsRoot& root) {
                   {"vfio", "iommufd"});
 }
 
-/// x86 alone has it as a thing of its own. The chip's name says it: "IR-PCI-MSI", "IR-IO-APIC".
+/// Without it VFIO refuses devices; with it, or where the user said that it does not matter, it is no more than a note.
 MachineCheck interrupt_remapping(const SysfsRoot& root) {
-    const std::string chips = read_text(root.proc / "interrupts").value_or("");
-    if (chips.find(" IR-") != std::string::npos)
-        return {.subject = "interrupt remapping", .state = State::ok, .what = "on"};
-    if (chips.find("IO-APIC") == std::string::npos) return {.subject = "interrupt remapping", .what = "not told"};
-    return {.subject = "interrupt remapping",
-            .state = State::note,
-            .what = "off: VFIO then refuses devices, and there is one MSI vector for each",
-            .remedy = "turn it on with the IOMMU (QEMU: intremap=on and -machine kernel-irqchip=split)"};
+    using detail::InterruptRemapping;
+    using detail::UnsafeInterrupts;
+    MachineCheck check{.subject = "interrupt remapping", .state = State::ok, .what = "on"};
+    const auto found = detail::interrupt_remapping(root);
+    if (found == InterruptRemapping::on) return check;
+    check.state = State::note;
+    check.what = "not told";
+    if (found == InterruptRemapping::not_told) return check;
+    check.what = "off: there is one MSI vector for each device";
+    // Without an IOMMU that is not what is missing.
+    if (detail::lacks_iommu(root)) return check;
+    for (const auto& [backend, parameter] :
+         {std::pair{"vfio", UnsafeInterrupts::type1}, std::pair{"iommufd", UnsafeInterrupts::iommufd}}) {
+        if (detail::allows_unsafe_interrupts(root, parameter)) {
+            check.what += fmt::format("; allowed for {}: a device can raise any interrupt of the machine", backend);
+            continue;
+        }
+        check.what += fmt::format("; VFIO refuses devices to {}", backend);
+        check.state = State::missing;
+        check.backends.emplace_back(backend);
+        if (check.remedy.empty()) check.remedy = detail::no_interrupt_remapping(root, parameter).remedy;
+    }
+    return check;
 }
 
 MachineCheck driver(const SysfsRoot& root, const std::string& name, Backends backends) {

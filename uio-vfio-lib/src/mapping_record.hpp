@@ -13,10 +13,24 @@ namespace uiovfio::detail {
 /// What one device has mapped into bus addresses that it shares with others. All functions may be called from any
 /// thread.
 class MappingRecord {
+    using Lengths = std::map<std::uint64_t, std::uint64_t>;
+
   public:
-    void add(Iova iova, std::uint64_t length) {
+    /// Memory for one entry, to be had before the kernel maps: nothing may fail between that and add().
+    class Room {
+      public:
+        Room() : entry_{Lengths{{0, 0}}.extract(0)} {}
+
+      private:
+        friend class MappingRecord;
+        Lengths::node_type entry_;
+    };
+
+    void add(Room room, Iova iova, std::uint64_t length) noexcept {
+        room.entry_.key() = to_integer(iova);
+        room.entry_.mapped() = length;
         const std::lock_guard lock{mutex_};
-        lengths_.emplace(to_integer(iova), length);
+        lengths_.insert(std::move(room.entry_));
         bytes_ += length;
     }
 
@@ -34,13 +48,13 @@ class MappingRecord {
     }
 
     /// All of it, bus addresses and lengths.
-    [[nodiscard]] std::map<std::uint64_t, std::uint64_t> all() const {
+    [[nodiscard]] Lengths all() const {
         const std::lock_guard lock{mutex_};
         return lengths_;
     }
 
     /// All of it; the record is empty afterwards.
-    [[nodiscard]] std::map<std::uint64_t, std::uint64_t> take() noexcept {
+    [[nodiscard]] Lengths take() noexcept {
         const std::lock_guard lock{mutex_};
         bytes_ = 0;
         return std::exchange(lengths_, {});
@@ -48,7 +62,7 @@ class MappingRecord {
 
   private:
     mutable std::mutex mutex_;
-    std::map<std::uint64_t, std::uint64_t> lengths_;
+    Lengths lengths_;
     std::uint64_t bytes_ = 0;
 };
 

@@ -97,6 +97,56 @@ std::optional<Lack> lacks_noiommu_mode(const SysfsRoot& root) {
     return std::nullopt;
 }
 
+namespace {
+
+std::string_view module_of(UnsafeInterrupts parameter) noexcept {
+    return parameter == UnsafeInterrupts::type1 ? "vfio_iommu_type1" : "iommufd";
+}
+
+constexpr std::string_view kUnsafe = "allow_unsafe_interrupts";
+
+fs::path path_of(UnsafeInterrupts parameter, const SysfsRoot& root) {
+    return root.sys / "module" / module_of(parameter) / "parameters" / kUnsafe;
+}
+
+}  // namespace
+
+InterruptRemapping interrupt_remapping(const SysfsRoot& root) {
+    const std::string chips = read_text(root.proc / "interrupts").value_or("");
+    if (chips.find(" IR-") != std::string::npos) return InterruptRemapping::on;
+    return chips.find("IO-APIC") != std::string::npos ? InterruptRemapping::off : InterruptRemapping::not_told;
+}
+
+bool allows_unsafe_interrupts(const SysfsRoot& root, UnsafeInterrupts parameter) {
+    const auto setting = read_text(path_of(parameter, root));
+    return setting == "Y" || setting == "1";
+}
+
+// drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group(), at VFIO_SET_IOMMU; drivers/iommu/iommufd/device.c,
+// iommufd_device_bind(), at VFIO_DEVICE_BIND_IOMMUFD.
+bool may_pass_interrupts(const SysfsRoot& root, UnsafeInterrupts parameter) {
+    return interrupt_remapping(root) == InterruptRemapping::on || allows_unsafe_interrupts(root, parameter);
+}
+
+std::optional<Lack> lacks_interrupt_remapping(const SysfsRoot& root, UnsafeInterrupts parameter) {
+    if (interrupt_remapping(root) != InterruptRemapping::off || allows_unsafe_interrupts(root, parameter))
+        return std::nullopt;
+    return no_interrupt_remapping(root, parameter);
+}
+
+Lack no_interrupt_remapping(const SysfsRoot& root, UnsafeInterrupts parameter) {
+    const fs::path file = path_of(parameter, root);
+    const std::string waive = is_there(file) ? fmt::format("`echo 1 > {}`", file.string())
+                                             : fmt::format("`modprobe {} {}=1`", module_of(parameter), kUnsafe);
+    return {
+        "interrupts are not remapped, so a device could raise any interrupt of the machine, and the kernel refuses "
+        "VFIO",
+        "turn interrupt remapping on (in the firmware, with the IOMMU; QEMU: -machine kernel-irqchip=split -device "
+        "intel-iommu,intremap=on); or, where the machine has none and the device and its driver are trusted with "
+        "all of its interrupts: " +
+            waive};
+}
+
 std::optional<Lack> lacks_device_files(const SysfsRoot& root) {
     const std::string mode = parse_choice(read_text(root.sys / "kernel/security/lockdown").value_or(""));
     if (mode.empty() || mode == "none") return std::nullopt;

@@ -28,16 +28,28 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Drivers that the kernel lets stay in a group that userspace uses, because they leave DMA alone.
-bool is_harmless_driver(std::string_view driver) {
-    return driver.empty() || detail::is_vfio_driver(driver) || driver == "pci-stub" || driver == "pcieport";
+// What an entry of the user or group database needs; one that needs more is given by its number.
+using EntryText = std::array<char, 4096>;
+
+std::string user_name(uid_t id) {
+    passwd entry{};
+    passwd* found = nullptr;
+    EntryText text;
+    return ::getpwuid_r(id, &entry, text.data(), text.size(), &found) == 0 && found != nullptr ? entry.pw_name
+                                                                                               : std::to_string(id);
+}
+
+std::string group_name(gid_t id) {
+    group entry{};
+    group* found = nullptr;
+    EntryText text;
+    return ::getgrgid_r(id, &entry, text.data(), text.size(), &found) == 0 && found != nullptr ? entry.gr_name
+                                                                                               : std::to_string(id);
 }
 
 std::string owner_text(const struct stat& status) {
-    const passwd* user = ::getpwuid(status.st_uid);
-    const group* owners = ::getgrgid(status.st_gid);
-    return fmt::format("{}:{}, mode {:04o}", user != nullptr ? user->pw_name : std::to_string(status.st_uid),
-                       owners != nullptr ? owners->gr_name : std::to_string(status.st_gid), status.st_mode & 07777U);
+    return fmt::format("{}:{}, mode {:04o}", user_name(status.st_uid), group_name(status.st_gid),
+                       status.st_mode & 07777U);
 }
 
 /// What is lacking on the machine keeps the device from being reached.
@@ -56,14 +68,10 @@ std::optional<Obstacle> no_iommu_group(const std::string& object, const PciFunct
 /// `driver` is the one of the kernel's that must have the device.
 Obstacle not_bound_to(std::string_view driver, const std::string& object, const PciFunction& function,
                       const SysfsRoot& root) {
-    constexpr unsigned kBridge = 0x06;  // base class: PCI Code and ID Assignment Specification
     const std::string what = function.driver.empty()
                                  ? fmt::format("no driver has the device; {} must", driver)
                                  : fmt::format("the driver {} has the device; {} must", function.driver, driver);
     const std::string bind = fmt::format("bind it with `pcienic-ctl -s {} bind {}`", object, driver);
-    if (function.class_code >> 16 == kBridge)
-        return {Errc::not_bound, object, what,
-                "leave it: it is a bridge, which the devices behind it do not need bound"};
     if (!detail::is_there(root.sys / "bus/pci/drivers" / driver))
         return {Errc::not_bound, object, what,
                 fmt::format("load the driver with `modprobe {}`, then {}", driver, bind)};
@@ -72,6 +80,9 @@ Obstacle not_bound_to(std::string_view driver, const std::string& object, const 
 
 std::optional<Obstacle> not_bound(const std::string& object, const PciFunction& function, const SysfsRoot& root) {
     if (detail::is_vfio_driver(function.driver)) return std::nullopt;
+    if (function.is_bridge)
+        return Obstacle{Errc::not_bound, object, "it is a bridge, and vfio-pci takes none",
+                        detail::kBridgesAreNotNeeded};
     return not_bound_to("vfio-pci", object, function, root);
 }
 
@@ -79,18 +90,25 @@ std::optional<Obstacle> group_not_viable(const std::string& object, const PciFun
                                          const SysfsRoot& root) {
     std::vector<std::string> in_the_way;
     std::string commands;
+    bool has_bridge = false;
     for (const Bdf& member : function.group_members) {
         const std::string driver = detail::link_name(detail::device_directory(root, member) / "driver");
-        if (is_harmless_driver(driver)) continue;
+        if (detail::is_harmless_driver(driver)) continue;
         in_the_way.push_back(fmt::format("{} (driver {})", to_string(member), driver));
-        commands += fmt::format("{}`pcienic-ctl -s {} bind vfio-pci`", commands.empty() ? "" : ", ", to_string(member));
+        std::error_code gone;
+        const bool is_bridge = describe(member, root, gone).is_bridge;
+        has_bridge = has_bridge || is_bridge;
+        commands += fmt::format("{}`pcienic-ctl -s {} {}`", commands.empty() ? "" : ", ", to_string(member),
+                                is_bridge ? "unbind --none" : "bind vfio-pci");
     }
     if (in_the_way.empty()) return std::nullopt;
-    return Obstacle{
-        Errc::group_not_viable, object,
-        fmt::format("kernel drivers have other devices of IOMMU group {}: {}", function.iommu_group.value_or(0),
-                    detail::join(in_the_way)),
-        fmt::format("bind these, too: {}, or the whole group: `pcienic-ctl -s {} bind --group`", commands, object)};
+    return Obstacle{Errc::group_not_viable, object,
+                    fmt::format("kernel drivers have other devices of IOMMU group {}: {}",
+                                function.iommu_group.value_or(0), detail::join(in_the_way)),
+                    has_bridge
+                        ? fmt::format("free these, too: {}", commands)
+                        : fmt::format("bind these, too: {}, or the whole group: `pcienic-ctl -s {} bind --group`",
+                                      commands, object)};
 }
 
 std::optional<Obstacle> no_permission(const std::string& object, const fs::path& node) {
@@ -118,6 +136,7 @@ std::optional<Obstacle> not_roots(const std::string& object, const PciFunction& 
 
 bool is_noiommu_group(const PciFunction& function) { return function.iommu_group && !function.is_behind_iommu; }
 
+/// What VFIO's files and the device's say; the kernel's own refusals come after.
 std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root) {
     const std::string object = to_string(function.bdf);
     if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_vfio(root))) return obstacle;
@@ -198,6 +217,17 @@ struct Asked {
     WhyNot why_not;
 };
 
+/// Not asked before a device is opened, but of the kernel then: it is told from the names of chips, and a name that is
+/// not known here must not cost anybody a device.
+std::optional<Obstacle> refused_interrupts(const PciFunction& function, std::string_view backend,
+                                           const SysfsRoot& root) {
+    const bool is_vfio = backend == "vfio";
+    if (!is_vfio && backend != "iommufd") return std::nullopt;
+    return from_lack(Errc::no_iommu, to_string(function.bdf),
+                     detail::lacks_interrupt_remapping(
+                         root, is_vfio ? detail::UnsafeInterrupts::type1 : detail::UnsafeInterrupts::iommufd));
+}
+
 constexpr std::array kAsked{
     Asked{"vfio", vfio},
     Asked{"iommufd", iommufd},
@@ -211,6 +241,10 @@ static_assert(kAsked.size() == detail::kBackends.size());
 }  // namespace
 
 namespace detail {
+
+bool is_harmless_driver(std::string_view driver) noexcept {
+    return driver.empty() || is_vfio_driver(driver) || driver == "pci-stub" || driver == "pcieport";
+}
 
 bool is_vfio_driver(std::string_view driver) noexcept {
     return driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci");
@@ -240,6 +274,14 @@ void throw_obstacle(const Obstacle& obstacle) {
     throw Error{obstacle.errc, obstacle.object, obstacle.what_was_wrong, 0, obstacle.remedy};
 }
 
+std::optional<Obstacle> obstacle_before_opening(const PciFunction& function, std::string_view backend,
+                                                const SysfsRoot& root) {
+    for (const Asked& asked : kAsked)
+        if (asked.backend == backend) return asked.why_not(function, root);
+    return Obstacle{Errc::unknown_backend, fmt::format("\"{}\"", backend),
+                    make_error_code(Errc::unknown_backend).message(), std::string{remedy(Errc::unknown_backend)}};
+}
+
 const BackendTraits& automatic_backend(const PciFunction& function, const SysfsRoot& root) {
     const BackendTraits* by_driver = nullptr;
     for (const BackendTraits& traits : kBackends) {
@@ -256,10 +298,8 @@ const BackendTraits& automatic_backend(const PciFunction& function, const SysfsR
 
 std::optional<Obstacle> why_not(const PciFunction& function, std::string_view backend, const SysfsRoot& root) {
     if (backend == "auto") backend = detail::automatic_backend(function, root).name;
-    for (const Asked& asked : kAsked)
-        if (asked.backend == backend) return asked.why_not(function, root);
-    return Obstacle{Errc::unknown_backend, fmt::format("\"{}\"", backend),
-                    make_error_code(Errc::unknown_backend).message(), std::string{remedy(Errc::unknown_backend)}};
+    if (auto obstacle = detail::obstacle_before_opening(function, backend, root)) return obstacle;
+    return refused_interrupts(function, backend, root);
 }
 
 std::optional<Obstacle> why_not(const Bdf& bdf, std::string_view backend, const SysfsRoot& root) {

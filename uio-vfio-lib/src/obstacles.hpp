@@ -16,10 +16,17 @@ namespace uiovfio::detail {
 /// vfio-pci, and the drivers for one kind of device that are built on it (mlx5_vfio_pci).
 [[nodiscard]] bool is_vfio_driver(std::string_view driver) noexcept;
 
+/// One that the kernel lets stay in a group that userspace uses, because it leaves DMA alone; also none.
+[[nodiscard]] bool is_harmless_driver(std::string_view driver) noexcept;
+
 /// The node of a function that a VFIO driver has ("/dev/vfio/devices/vfio0"); empty while the kernel has made none.
 [[nodiscard]] std::filesystem::path vfio_device_node(const Bdf& bdf, const SysfsRoot& root);
 /// The node of a function that a UIO driver has ("/dev/uio0"); empty for none.
 [[nodiscard]] std::filesystem::path uio_node(const Bdf& bdf, const SysfsRoot& root);
+
+/// vfio-pci takes what has an ordinary header alone.
+inline constexpr const char* kBridgesAreNotNeeded =
+    "take a device behind it: that can be had while the bridge stays with its driver";
 
 /// drivers/vfio/group.c asks for it at every step, of whoever may open the node, too.
 inline constexpr const char* kNoIommuNeedsRoot =
@@ -27,6 +34,10 @@ inline constexpr const char* kNoIommuNeedsRoot =
 
 /// "process 4711 (my-driver), process 4712": holders_of(); empty for none that may be seen.
 [[nodiscard]] std::string holders_text(const Bdf& bdf, const SysfsRoot& root);
+
+/// As the public why_not(), but for what only the kernel can say, when the device is opened.
+std::optional<Obstacle> obstacle_before_opening(const PciFunction& function, std::string_view backend,
+                                                const SysfsRoot& root);
 
 [[noreturn]] void throw_obstacle(const Obstacle& obstacle);
 

@@ -15,6 +15,7 @@
 #include "guarded.hpp"
 #include "pcienic_regs.h"
 #include "replay_memory.hpp"
+#include "text.hpp"
 #include "trace_format.hpp"
 
 namespace uiovfio {
@@ -227,7 +228,7 @@ class Replay {
             throw Error{Errc::bad_trace, fmt::format("record {}", at_),
                         fmt::format("{:#x} bytes at {:#x} are mapped already, or more memory than a replay is allowed",
                                     record.length, to_integer(record.iova)),
-                        0, "allow more with ReplayOptions::memory_limit"};
+                        0, "allow more with ReplayOptions::memory_limit, `pcienic-ctl trace replay --memory`"};
         try {
             const std::uint64_t granule = backend_.iova_page_sizes() & (~backend_.iova_page_sizes() + 1);
             if ((record.length | to_integer(record.iova)) % granule != 0)
@@ -475,19 +476,28 @@ std::vector<MayDiffer> platform_assigned(const TraceHeader& header) {
     return all;
 }
 
-SimOptions sim_options(const TraceHeader& header) {
+SimOptions sim_options(const TraceHeader& header, const ReplayOptions& replay_options) {
     if (header.vendor() != PCIENIC_VENDOR_ID || header.device() != PCIENIC_DEVICE_ID)
         throw Error{Errc::invalid_argument, to_string(header.bdf),
                     fmt::format("the trace is of {:04x}:{:04x}, and only a pcienic ({:04x}:{:04x}) can be simulated",
                                 header.vendor(), header.device(), PCIENIC_VENDOR_ID, PCIENIC_DEVICE_ID)};
+    if (const std::uint64_t size = header.bars[PCIENIC_BAR_MEMORY].size; size > replay_options.memory_limit)
+        throw Error{Errc::invalid_argument, to_string(header.bdf),
+                    fmt::format("the trace is of a device with {} of memory, and a replay is allowed {}",
+                                detail::bytes_text(size), detail::bytes_text(replay_options.memory_limit)),
+                    0, "allow more with ReplayOptions::memory_limit, `pcienic-ctl trace replay --memory`"};
     SimOptions options{.bdf = header.bdf, .memory_size = header.bars[PCIENIC_BAR_MEMORY].size};
     if (const std::uint16_t msix = capability_in(header, capability::kMsix))
         options.vectors = (header.config_value(static_cast<std::uint16_t>(msix + 2), 2) & 0x7ff) + 1;
     return options;
 }
 
+SimOptions sim_options(const TraceHeader& header, const ReplayOptions& options, std::error_code& ec) noexcept {
+    return detail::guarded(ec, [&] { return sim_options(header, options); });
+}
+
 SimOptions sim_options(const TraceHeader& header, std::error_code& ec) noexcept {
-    return detail::guarded(ec, [&] { return sim_options(header); });
+    return sim_options(header, ReplayOptions{}, ec);
 }
 
 ReplayReport replay(const Trace& trace, Device& device, const ReplayOptions& options) {

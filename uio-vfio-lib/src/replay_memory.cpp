@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "replay_memory.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -16,41 +14,31 @@ void set_bit(std::vector<std::byte>& bits, std::size_t index) {
 
 }  // namespace
 
-ReplayMemory::~ReplayMemory() {
-    for (const auto& [iova, mapping] : mappings_) ::munmap(mapping.memory.data(), mapping.memory.size());
-}
-
 std::span<std::byte> ReplayMemory::add(Iova iova, std::uint64_t length, bool is_known) {
-    if (length > limit_ - used_) return {};
-    void* at = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED) return {};
-    const std::span memory{static_cast<std::byte*>(at), static_cast<std::size_t>(length)};
+    if (length > limit_ - used_ || mappings_.contains(iova)) return {};
+    const auto zeros = [&] { return ZeroedMemory{static_cast<std::size_t>(length), "replay"}; };
+    Mapping& mapping = mappings_[iova];
     try {
-        const std::size_t known = is_known ? memory.size() : 0;
-        if (!mappings_.try_emplace(iova, Mapping{memory, std::vector<std::byte>(known)}).second) {
-            ::munmap(at, length);
-            return {};
-        }
+        mapping.memory = zeros();
+        if (is_known) mapping.expected = zeros();
     } catch (...) {
-        ::munmap(at, length);
+        mappings_.erase(iova);
         throw;
     }
     used_ += length;
-    return memory;
+    return mapping.memory.bytes();
 }
 
 void ReplayMemory::remove(Iova iova) noexcept {
     const auto found = mappings_.find(iova);
     if (found == mappings_.end()) return;
-    const auto memory = found->second.memory;
+    used_ -= found->second.memory.bytes().size();
     mappings_.erase(found);
-    used_ -= memory.size();
-    ::munmap(memory.data(), memory.size());
 }
 
 std::uint64_t ReplayMemory::length(Iova iova) const noexcept {
     const auto found = mappings_.find(iova);
-    return found == mappings_.end() ? 0 : found->second.memory.size();
+    return found == mappings_.end() ? 0 : found->second.memory.bytes().size();
 }
 
 std::vector<Iova> ReplayMemory::mappings() const {
@@ -66,7 +54,8 @@ ReplayMemory::Mapping* ReplayMemory::find(Iova iova, std::uint64_t length, std::
     --found;
     Mapping& mapping = found->second;
     offset = iova - found->first;
-    if (offset >= mapping.expected.size() || mapping.expected.size() - offset < length) return nullptr;
+    const std::size_t known = mapping.expected.bytes().size();
+    if (offset >= known || known - offset < length) return nullptr;
     return &mapping;
 }
 
@@ -82,8 +71,8 @@ ReplayMemory::Outcome ReplayMemory::apply(const TraceRecord& record, const std::
     for (std::size_t i = 0; i < record.bytes.size(); ++i) {
         if (!record.is_changed(i)) continue;
         const std::byte value = record.bytes[i];
-        std::byte& now = mapping->memory[offset + i];
-        const std::byte before = std::exchange(mapping->expected[offset + i], value);
+        std::byte& now = mapping->memory.bytes()[offset + i];
+        const std::byte before = std::exchange(mapping->expected.bytes()[offset + i], value);
         const bool device_wrote = now != before;
         if (record.writer == MemoryWriter::driver) {
             now = value;
@@ -108,9 +97,11 @@ ReplayMemory::Outcome ReplayMemory::apply(const TraceRecord& record, const std::
 
 std::optional<ReplayMemory::Difference> ReplayMemory::unexpected(Iova iova) const {
     const Mapping& mapping = mappings_.at(iova);
-    const auto [expected, got] = std::ranges::mismatch(mapping.expected, mapping.memory);
-    if (expected == mapping.expected.end()) return std::nullopt;
-    return Difference{iova + static_cast<std::uint64_t>(expected - mapping.expected.begin()), *expected, *got};
+    const std::span known = mapping.expected.bytes();
+    const std::span memory = mapping.memory.bytes();
+    const auto [expected, got] = std::ranges::mismatch(known, memory);
+    if (expected == known.end()) return std::nullopt;
+    return Difference{iova + static_cast<std::uint64_t>(expected - known.begin()), *expected, *got};
 }
 
 }  // namespace uiovfio::detail

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "uiovfio/trace.hpp"
+#include "zeroed_memory.hpp"
 
 namespace uiovfio::detail {
 
@@ -21,12 +22,9 @@ namespace uiovfio::detail {
 class ReplayMemory {
   public:
     explicit ReplayMemory(std::uint64_t limit) noexcept : limit_{limit} {}
-    ~ReplayMemory();
-    ReplayMemory(const ReplayMemory&) = delete;
-    ReplayMemory& operator=(const ReplayMemory&) = delete;
 
     /// Zeroed memory, to be mapped there; empty where there is none within the limit. `is_known` where the trace tells
-    /// what it holds.
+    /// what it holds. Throws system_error.
     std::span<std::byte> add(Iova iova, std::uint64_t length, bool is_known);
     void remove(Iova iova) noexcept;
 
@@ -59,8 +57,8 @@ class ReplayMemory {
 
   private:
     struct Mapping {
-        std::span<std::byte> memory;
-        std::vector<std::byte> expected;  // as the trace has it; empty where it does not tell
+        ZeroedMemory memory;
+        ZeroedMemory expected;  // as the trace has it; empty where it does not tell
     };
 
     /// The mapping in which these bytes lie, or none.

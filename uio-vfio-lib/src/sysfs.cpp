@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,10 +12,12 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "file_descriptor.hpp"
 #include "guarded.hpp"
+#include "kernel_text.hpp"
 #include "reserved_regions.hpp"
 #include "sysfs_files.hpp"
 #include "text.hpp"
@@ -63,6 +67,11 @@ std::function<int(const fs::path&)>& open_replacement() {
     return replacement;
 }
 
+std::function<int(const fs::path&)>& claim_replacement() {
+    static std::function<int(const fs::path&)> replacement;
+    return replacement;
+}
+
 }  // namespace
 
 int write_text(const fs::path& file, std::string_view text) {
@@ -85,6 +94,29 @@ int try_open(const fs::path& node) {
 }
 
 void replace_try_open(std::function<int(const fs::path&)> replacement) { open_replacement() = std::move(replacement); }
+
+int try_claim(const fs::path& node, const std::string& number) {
+    if (claim_replacement()) return claim_replacement()(node);
+    struct stat status{};
+    if (::stat(node.c_str(), &status) != 0) return errno;
+    if (!S_ISBLK(status.st_mode) ||
+        std::to_string(major(status.st_rdev)) + ':' + std::to_string(minor(status.st_rdev)) != number)
+        return ENODEV;
+    // A drive without a medium, or one that sleeps, is not waited for.
+    const FileDescriptor file{::open(node.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC)};
+    return file ? 0 : errno;
+}
+
+void replace_try_claim(std::function<int(const fs::path&)> replacement) {
+    claim_replacement() = std::move(replacement);
+}
+
+std::string command_of(const std::string& process, const SysfsRoot& root) {
+    std::string command = read_text(root.proc / process / "comm").value_or("");
+    for (char& c : command)
+        if (c < ' ' || c == 0x7f) c = '?';
+    return command;
+}
 
 }  // namespace detail
 
@@ -142,6 +174,18 @@ std::vector<PciResource> resources_of(const fs::path& directory) {
     return found;
 }
 
+/// Whether its header is of type 1 or 2, which is what the kernel asks for; the class may say bridge of what has an
+/// ordinary header (host and ISA bridges).
+bool has_bridge_header(const fs::path& directory, std::uint32_t class_code) {
+    constexpr std::size_t kHeaderType = 0x0e;
+    std::ifstream config{directory / "config", std::ios::binary};
+    config.seekg(kHeaderType);
+    if (const int type = config.get(); config && type != 0xff) return (type & 0x7f) != 0;
+    constexpr std::uint32_t kPciToPci = 0x0604;
+    constexpr std::uint32_t kCardBus = 0x0607;
+    return class_code >> 8 == kPciToPci || class_code >> 8 == kCardBus;
+}
+
 std::vector<Bdf> members_of(const fs::path& group) {
     std::vector<Bdf> found;
     for (const std::string& name : detail::names_in(group / "devices"))
@@ -181,7 +225,7 @@ PciFunction describe(const Bdf& bdf, const SysfsRoot& root) {
     const auto node = parse_number<int>(detail::read_text(directory / "numa_node").value_or(""), 10);
     if (node && *node >= 0) function.numa_node = node;
     function.resources = resources_of(directory);
-    function.is_bridge = (function.class_code >> 16) == 0x06 && ((function.class_code >> 8) & 0xff) == 0x04;
+    function.is_bridge = has_bridge_header(directory, function.class_code);
     return function;
 }
 
@@ -212,10 +256,55 @@ std::vector<PciFunction> enumerate(const SysfsRoot& root, std::error_code& ec) n
     return detail::guarded(ec, [&] { return enumerate(root); });
 }
 
+namespace {
+
+/// The function nearest above a place in sysfs's tree.
+std::optional<Bdf> function_above(const fs::path& place) {
+    std::optional<Bdf> found;
+    std::error_code none;
+    for (const fs::path& component : fs::canonical(place, none))
+        if (const auto bdf = Bdf::try_parse(component.string())) found = bdf;
+    return found;
+}
+
+/// The function of the entries of that name in all classes; nothing if they are of several: "card0" is a name of
+/// graphics cards and of sound cards.
+std::optional<Bdf> function_of_class_entry(const std::string& name, const SysfsRoot& root) {
+    std::set<Bdf> found;
+    for (const std::string& kind : detail::names_in(root.sys / "class"))
+        if (const auto one = function_above(root.sys / "class" / kind / name)) found.insert(*one);
+    return found.size() == 1 ? std::optional{*found.begin()} : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Bdf> function_behind(std::string_view name, const SysfsRoot& root) noexcept {
+    std::error_code lost;
+    return detail::guarded(lost, [&]() -> std::optional<Bdf> {
+        if (name.empty()) return std::nullopt;
+        fs::path path{name};
+        if (name.starts_with("/dev/")) {
+            std::error_code none;
+            const fs::path real = fs::canonical(root.dev / name.substr(5), none);
+            path = none ? path.filename() : real.filename();
+        } else if (path.has_parent_path()) {
+            return function_above(path);
+        }
+        return detail::is_name(path.string()) ? function_of_class_entry(path, root) : std::nullopt;
+    });
+}
+
 PciFunction find_function(std::string_view selector, const SysfsRoot& root) {
     const auto colon = selector.find(':');
     const bool is_ids = selector.find('.') == std::string_view::npos && colon != std::string_view::npos;
-    if (!is_ids) return describe(Bdf::parse(selector), root);
+    if (!is_ids) {
+        if (const auto bdf = Bdf::try_parse(selector)) return describe(*bdf, root);
+        if (const auto meant = function_behind(selector, root))
+            throw Error{Errc::invalid_bdf, fmt::format("\"{}\"", selector),
+                        fmt::format("is of {}, and not its address", to_string(*meant)), 0,
+                        fmt::format("give {}", to_string(*meant))};
+        throw Error{Errc::invalid_bdf, fmt::format("\"{}\"", selector)};
+    }
 
     const auto vendor = parse_number<std::uint16_t>(selector.substr(0, colon), 16);
     const auto device = parse_number<std::uint16_t>(selector.substr(colon + 1), 16);

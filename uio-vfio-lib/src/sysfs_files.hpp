@@ -49,6 +49,16 @@ int try_open(const std::filesystem::path& node);
 /// As replace_write_text(), for try_open().
 void replace_try_open(std::function<int(const std::filesystem::path&)> replacement);
 
+/// Opens a block device for reading, for nobody else beside, and closes it again. The errno of the failure: EBUSY where
+/// the kernel has claimed it, ENODEV where the node is not that of this number ("259:0"). 0 for none.
+int try_claim(const std::filesystem::path& node, const std::string& number);
+
+/// As replace_write_text(), for try_claim().
+void replace_try_claim(std::function<int(const std::filesystem::path&)> replacement);
+
+/// The name of a process's command; empty where it does not let it be seen. Without control characters.
+std::string command_of(const std::string& process, const SysfsRoot& root);
+
 inline std::filesystem::path device_directory(const SysfsRoot& root, const Bdf& bdf) {
     return root.sys / "bus/pci/devices" / to_string(bdf);
 }

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace uiovfio::detail {
 
@@ -30,6 +31,8 @@ class System {
     /// RLIMIT_MEMLOCK's soft limit in bytes, or kUnlimited.
     virtual std::uint64_t memory_lock_limit() noexcept = 0;
     virtual void sleep_milliseconds(unsigned milliseconds) noexcept = 0;
+    /// Whether the kernel has a function of that name; false where it does not tell. Takes some milliseconds.
+    virtual bool has_kernel_function(std::string_view name) noexcept = 0;
 };
 
 /// The kernel itself.

@@ -14,6 +14,7 @@
 #include "file_descriptor.hpp"
 #include "guarded.hpp"
 #include "text.hpp"
+#include "trace_file.hpp"
 #include "trace_format.hpp"
 #include "uiovfio/config_space.hpp"
 
@@ -286,8 +287,6 @@ Trace Trace::parse(std::vector<std::byte> bytes, const std::string& name) {
     trace.bytes_ = std::move(bytes);
     std::size_t at = detail::trace::decode_header(trace.bytes_, name, trace.header_);
     const std::span<const std::byte> file{trace.bytes_};
-    trace.records_.reserve((file.size() - at) / sizeof(RecordHead));
-    trace.positions_.reserve(trace.records_.capacity() + 1);
     RecordDecoder decoder{trace.header_};
     while (at < file.size()) {
         RecordHead head;
@@ -326,6 +325,13 @@ Trace Trace::parse(std::vector<std::byte> bytes, const std::string& name) {
 
 Trace Trace::parse(std::vector<std::byte> bytes, const std::string& name, std::error_code& ec) noexcept {
     return detail::guarded(ec, [&] { return parse(std::move(bytes), name); });
+}
+
+void write_trace(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+    detail::write_trace(file, bytes);
+}
+void write_trace(const std::filesystem::path& file, std::span<const std::byte> bytes, std::error_code& ec) noexcept {
+    detail::guarded(ec, [&] { write_trace(file, bytes); });
 }
 
 }  // namespace uiovfio

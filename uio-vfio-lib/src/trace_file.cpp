@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "trace_file.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "new_file.hpp"
 #include "text.hpp"
 
 namespace uiovfio::detail {
@@ -22,6 +23,29 @@ static_assert(sizeof(trace::RecordHead) + trace::padded(trace::kMostPayload) <= 
 
 constexpr std::uint64_t kMark = sizeof(trace::RecordHead);
 
+constexpr const char* kNoFile = "check the path, and that you may make files in its directory";
+constexpr const char* kNoRoom = "see whether its file system has room";
+
+[[noreturn]] void cannot_be_written(const std::string& object, int error, std::string remedy) {
+    throw Error{Errc::system_error, object, "the trace cannot be written", error, std::move(remedy)};
+}
+
+/// A file that is there is replaced only where that takes nothing from anybody.
+void require_ours(const std::filesystem::path& file) {
+    struct stat status{};
+    if (::lstat(file.c_str(), &status) != 0) return;
+    if (S_ISLNK(status.st_mode))
+        throw Error{Errc::invalid_argument, file.string(), "it is a link, and a trace is not written through one", 0,
+                    "name the file itself, or remove the link"};
+    if (!S_ISREG(status.st_mode))
+        throw Error{Errc::invalid_argument, file.string(), "it is no ordinary file, which a trace needs", 0,
+                    "name a file that is not there yet"};
+    if (status.st_uid != ::geteuid())
+        throw Error{Errc::permission_denied, file.string(),
+                    fmt::format("it belongs to another user ({})", status.st_uid), 0,
+                    "name another file, or remove that one first"};
+}
+
 }  // namespace
 
 TraceFile::TraceFile(const TraceOptions& options, const TraceHeader& header)
@@ -32,13 +56,22 @@ TraceFile::TraceFile(const TraceOptions& options, const TraceHeader& header)
         throw Error{Errc::invalid_argument, object,
                     fmt::format("a limit of {} has no room for a trace", bytes_text(limit_)), 0,
                     fmt::format("allow at least {} bytes", head.size() + kMark)};
-    file_ = FileDescriptor{::open(options.file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600)};
-    if (!file_)
-        throw Error{Errc::system_error, object, "the trace cannot be written", errno, "check the path and the rights"};
+    require_ours(options.file);
+    NewFile made = NewFile::beside(options.file);
+    if (!made) cannot_be_written(object, errno, kNoFile);
+    file_ = made.release();
     put(head);
-    if (!flush())
-        throw Error{Errc::system_error, object, "the trace cannot be written", status_.system_errno,
-                    "see whether its file system has room"};
+    if (!flush()) cannot_be_written(object, status_.system_errno, kNoRoom);
+    if (const int error = made.put_in_place(options.file)) cannot_be_written(object, error, kNoFile);
+}
+
+void write_trace(const std::filesystem::path& file, std::span<const std::byte> bytes) {
+    const std::string object = file.string();
+    require_ours(file);
+    NewFile made = NewFile::beside(file);
+    if (!made) cannot_be_written(object, errno, kNoFile);
+    if (const int error = made.write(bytes)) cannot_be_written(object, error, kNoRoom);
+    if (const int error = made.put_in_place(file)) cannot_be_written(object, error, kNoFile);
 }
 
 void TraceFile::append(trace::RecordHead head, std::span<const std::byte> payload,

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,12 +17,15 @@
 
 namespace uiovfio::detail {
 
+/// Writes a whole trace. Throws as TraceFile does.
+void write_trace(const std::filesystem::path& file, std::span<const std::byte> bytes);
+
 /// Writes records, a buffer at a time, until the limit is reached or the file cannot be written; from there on it only
 /// counts. Within the limit is always room for the mark that says so. Its memory is that one buffer. Not thread-safe.
 class TraceFile {
   public:
-    /// Makes the file and writes the header. Throws system_error, and invalid_argument for a limit that has no room for
-    /// it.
+    /// Makes the file and writes the header. Throws system_error; invalid_argument for a limit that has no room for it,
+    /// and for what is no ordinary file; permission_denied for another user's.
     TraceFile(const TraceOptions& options, const TraceHeader& header);
     ~TraceFile() { finish(); }
     TraceFile(const TraceFile&) = delete;

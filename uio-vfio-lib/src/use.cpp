@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "disk_uses.hpp"
 #include "kernel_text.hpp"
 #include "obstacles.hpp"
 #include "sysfs_files.hpp"
@@ -62,6 +63,8 @@ class Search {
             // A partition of a RAID or of a mapped device: the whole has the slaves.
             const auto whole = detail::names_in(place.parent_path() / "slaves");
             lower.insert(lower.end(), whole.begin(), whole.end());
+            if (const auto file = detail::read_text(place / "loop/backing_file"))
+                lower.push_back(detail::block_of(*file, root_));
             return Step{place, std::move(lower)};
         });
     }
@@ -69,6 +72,14 @@ class Search {
     /// A use by something whose place in sysfs is known.
     void add_place(const Use& use, const fs::path& place) {
         if (is_of_functions(place)) add(use);
+    }
+
+    /// What holds the functions' disks beside what was found.
+    void add_disks() {
+        std::vector<std::string> blocks;
+        for (const std::string& name : detail::names_in(root_.sys / "class/block"))
+            if (is_of_functions(real_place(root_.sys / "class/block" / name))) blocks.push_back(name);
+        for (const Use& use : detail::disk_uses(blocks, found_, root_)) add(use);
     }
 
     [[nodiscard]] std::vector<Use> take() { return std::move(found_); }
@@ -158,14 +169,7 @@ void find_routes(Search& search, const SysfsRoot& root) {
     for (const std::string& interface : interfaces) search.add_interface(interface);
 }
 
-/// "/dev/sda2" as sysfs names it: "sda2". What /dev has may be a link (/dev/mapper/root), to a node outside of a fake
-/// tree's.
-std::string block_of(const std::string& node, const SysfsRoot& root) {
-    if (!node.starts_with("/dev/")) return {};
-    const fs::path real = real_place(root.dev / node.substr(5));
-    const std::string name = (real.empty() ? fs::path{node} : real).filename().string();
-    return detail::is_name(name) ? name : std::string{};
-}
+using detail::block_of;
 
 /// Btrfs numbers its mounts itself, and may be spread over several devices: it lists them.
 std::vector<std::string> btrfs_devices(const std::string& block, const SysfsRoot& root) {
@@ -177,6 +181,18 @@ std::vector<std::string> btrfs_devices(const std::string& block, const SysfsRoot
     return {block};
 }
 
+/// Bcachefs gives all of its devices as one source, "/dev/sda:/dev/sdb"; a single node's name may have colons, too.
+std::vector<std::string> nodes_in(const std::string& source, const SysfsRoot& root) {
+    if (!source.starts_with("/dev/") || detail::is_there(root.dev / source.substr(5))) return {source};
+    std::vector<std::string> nodes;
+    for (std::size_t at = 0; at < source.size();) {
+        const std::size_t next = std::min(source.find(":/dev/", at), source.size());
+        nodes.push_back(source.substr(at, next - at));
+        at = next + 1;
+    }
+    return nodes;
+}
+
 std::vector<std::string> blocks_of(const detail::Mount& mount, const SysfsRoot& root) {
     // The link's name is the device number, which is the kernel's own: no path can hide in it.
     const auto colon = mount.device.find(':');
@@ -185,8 +201,11 @@ std::vector<std::string> blocks_of(const detail::Mount& mount, const SysfsRoot& 
         const std::string block = real_place(root.sys / "dev/block" / mount.device).filename().string();
         if (!block.empty()) return {block};
     }
-    const std::string block = block_of(mount.source, root);
-    return block.empty() ? std::vector<std::string>{} : btrfs_devices(block, root);
+    std::vector<std::string> blocks;
+    for (const std::string& node : nodes_in(mount.source, root))
+        if (const std::string block = block_of(node, root); !block.empty())
+            for (std::string& device : btrfs_devices(block, root)) blocks.push_back(std::move(device));
+    return blocks;
 }
 
 void find_mounts(Search& search, const SysfsRoot& root) {
@@ -256,10 +275,7 @@ std::vector<Holder> holders_of_nodes(const std::set<fs::path>& nodes, const Sysf
             return nodes.contains(fs::read_symlink(files / name, none));
         });
         if (!holds) continue;
-        std::string command = detail::read_text(root.proc / process / "comm").value_or("");
-        for (char& c : command)
-            if (c < ' ' || c == 0x7f) c = '?';
-        holders.push_back({static_cast<int>(*number), std::move(command)});
+        holders.push_back({static_cast<int>(*number), detail::command_of(process, root)});
     }
     std::sort(holders.begin(), holders.end(), [](const Holder& a, const Holder& b) { return a.process < b.process; });
     return holders;
@@ -277,6 +293,16 @@ std::string_view name(Use::Kind kind) noexcept {
             return "swap";
         case Use::Kind::console:
             return "console";
+        case Use::Kind::stack:
+            return "stack";
+        case Use::Kind::target:
+            return "target";
+        case Use::Kind::process:
+            return "process";
+        case Use::Kind::claim:
+            return "claim";
+        case Use::Kind::pool:
+            return "pool";
     }
     return "unknown";
 }
@@ -292,6 +318,16 @@ std::string to_string(const Use& use) {
             return fmt::format("{} is swap space in use{}", use.through, way);
         case Use::Kind::console:
             return fmt::format("{} is the machine's console{}", use.through, way);
+        case Use::Kind::stack:
+            return fmt::format("{} is part of {}", use.through, use.by);
+        case Use::Kind::target:
+            return fmt::format("{} is given to other machines by {}", use.through, use.by);
+        case Use::Kind::process:
+            return fmt::format("{} has {} open for writing", use.by, use.through);
+        case Use::Kind::claim:
+            return fmt::format("the kernel has claimed {}, and does not say for what", use.through);
+        case Use::Kind::pool:
+            return fmt::format("the ZFS pool {} may be on {}: whether it is cannot be read", use.by, use.through);
     }
     return use.through;
 }
@@ -301,6 +337,7 @@ std::vector<Use> uses_of(const Bdf& bdf, const SysfsRoot& root) {
     find_routes(search, root);
     find_mounts(search, root);
     find_swaps(search, root);
+    search.add_disks();
     find_console(search, root);
     return search.take();
 }

@@ -125,10 +125,10 @@ bool Slot::await_power_off() const {
     return await([&] { return (port.read16(at) & kPowerOff) == kPowerOff; });
 }
 
-void Slot::plug_in() {
+void Slot::plug_in(const std::string& driver) {
     // QEMU takes its time to forget a name whose device was pulled out.
     device_ = fmt::format("{}-plug{}", port_, ++plugged_);
-    guest::qmp("device_add", {{"driver", "pcienic"}, {"id", device_}, {"bus", port_}});
+    guest::qmp("device_add", {{"driver", driver}, {"id", device_}, {"bus", port_}});
     // The kernel shows a device some milliseconds before it lets a driver have it.
     std::error_code ec;
     require(await([&] {

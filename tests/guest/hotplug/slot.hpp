@@ -21,6 +21,8 @@ class Slot {
     explicit Slot(std::size_t index);
 
     [[nodiscard]] const uiovfio::Bdf& bdf() const noexcept { return bdf_; }
+    /// The device's folder in sysfs.
+    [[nodiscard]] std::filesystem::path folder() const;
     /// Whether the kernel knows of a device there.
     [[nodiscard]] bool is_occupied() const;
 
@@ -33,13 +35,11 @@ class Slot {
     /// plugged in before that is taken out again. False when it takes longer than kPatience.
     [[nodiscard]] bool await_power_off() const;
     /// Plugs in a new device, waits until the kernel has found it, and binds it to vfio-pci.
-    void plug_in();
+    void plug_in(const std::string& driver = "pcienic");
     /// Waits until the kernel knows of no device there any more. False when it takes longer than kPatience.
     [[nodiscard]] bool await_empty() const;
 
   private:
-    [[nodiscard]] std::filesystem::path folder() const;
-
     uiovfio::Bdf bdf_;
     uiovfio::Bdf port_bdf_;
     std::string port_;

@@ -78,7 +78,9 @@ SysfsRegisters::SysfsRegisters(Step step) {
 SysfsRegisters::~SysfsRegisters() { ::munmap(base_, kBarSize); }
 
 VfioDevice::VfioDevice(Step step)
-    : binding_(bdf(step), "vfio-pci"), device_(uiovfio::Device::open(bdf(step))), registers_(device_.bar(0).map()) {}
+    : binding_(bdf(step), "vfio-pci"), device_(uiovfio::Device::open(bdf(step))), registers_(device_.bar(0).map()) {
+    device_.config().set_bus_master(true);  // no case leaves its device at work
+}
 
 void VfioDevice::expect_only(unsigned vector) {
     EXPECT_EQ(device_.interrupts().wait(vector, kWatchdog), 1U) << "vector " << vector;

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <exception>
+#include <functional>
+#include <future>
 #include <optional>
 #include <pcienic/dma_async.hpp>
 #include <thread>
@@ -124,6 +131,68 @@ TEST_F(AsyncOnSim, AWaitIsCancelledByItsOwnSlot) {
     ASSERT_TRUE(kept) << "the other wait goes on";
     EXPECT_THAT(*kept, Moved(0));
     EXPECT_THAT(*dma.result(ticket), Moved(0));
+}
+
+// Handlers with an executor of their own: the engine is used by the loop's thread all the same.
+class AsyncElsewhere : public AsyncOnSim {
+  protected:
+    ~AsyncElsewhere() override { pool.join(); }
+
+    asio::thread_pool pool{2};
+};
+
+TEST_F(AsyncElsewhere, CallsBackOnTheHandlersExecutor) {
+    constexpr int kCommands = 100;
+    const auto strand = asio::make_strand(pool);
+    int left = kCommands;
+    int chains = 4;
+    std::atomic<int> done{0};
+    std::function<void()> next = [&] {
+        if (left == 0) {
+            --chains;
+            return;
+        }
+        --left;
+        async.run(copy(source.iova(), destination.iova(), 64),
+                  asio::bind_executor(strand, [&](boost::system::error_code ec, Result result) {
+                      EXPECT_FALSE(ec) << ec.message();
+                      EXPECT_THAT(result, Moved(64));
+                      EXPECT_TRUE(strand.running_in_this_thread());
+                      ++done;
+                      asio::post(io, next);
+                  }));
+    };
+    for (int i = 0; i < chains; ++i) asio::post(io, [&] { next(); });
+    const auto work = asio::make_work_guard(io);
+    while (chains > 0) io.run_one();
+    EXPECT_EQ(done, kCommands);
+}
+
+TEST_F(AsyncElsewhere, AWaitIsCancelledFromTheHandlersExecutor) {
+    constexpr int kRounds = 50;
+    const Ticket ticket = dma.post(nop());  // without the doorbell: it stays outstanding
+    const auto strand = asio::make_strand(pool);
+    for (int round = 0; round < kRounds; ++round) {
+        asio::cancellation_signal signal;
+        std::atomic<bool> is_over{false};
+        boost::system::error_code error;
+        const auto handler = [&](boost::system::error_code ec, Result) {
+            signal.emit(asio::cancellation_type::total);  // too late, and so without effect
+            error = ec;
+            is_over = true;
+        };
+        async.wait(ticket, asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(strand, handler)));
+        asio::post(strand, [&] { signal.emit(asio::cancellation_type::total); });
+        const auto work = asio::make_work_guard(io);
+        io.restart();
+        while (!is_over) io.run_one_for(std::chrono::milliseconds{1});
+        EXPECT_EQ(error, asio::error::operation_aborted);
+        std::promise<void> settled;
+        asio::post(strand, [&] { settled.set_value(); });
+        settled.get_future().wait();
+    }
+    dma.ring();
+    EXPECT_THAT(dma.wait(ticket, kPatience), Moved(0));
 }
 
 TEST_F(AsyncOnSim, CancellingEndsEveryWaitAndTheObjectIsUsableAgain) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -45,6 +46,18 @@ class Recorder : public testing::Test {
         options.trace = more;
         options.trace.file = file;
         return open_sim(options);
+    }
+
+    static std::string contents(const std::filesystem::path& path) {
+        std::ifstream in{path, std::ios::binary};
+        return {std::istreambuf_iterator<char>{in}, {}};
+    }
+    /// Of all files there are.
+    [[nodiscard]] std::vector<std::string> names() const {
+        std::vector<std::string> all;
+        for (const auto& entry : std::filesystem::directory_iterator{file.parent_path()})
+            all.push_back(entry.path().filename());
+        return all;
     }
 
     /// The records of a kind, of a trace that was just closed.
@@ -131,6 +144,87 @@ TEST_F(Recorder, IsReadableByItsOwnerOnly) {
     struct stat status{};
     ASSERT_EQ(::stat(file.c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777, 0600u);
+}
+
+TEST_F(Recorder, ReplacesAFileThatOthersMayRead) {
+    std::ofstream{file} << "of before";
+    std::filesystem::permissions(file, std::filesystem::perms{0666});
+    const auto other_name = folder.file("other.trace");
+    std::filesystem::create_hard_link(file, other_name);
+    open().close();
+    struct stat status{};
+    ASSERT_EQ(::stat(file.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777, 0600u);
+    EXPECT_EQ(Trace::read(file).end(), TraceEnd::closed);
+    EXPECT_EQ(contents(other_name), "of before") << "the file by its other name";
+    EXPECT_THAT(names(), testing::UnorderedElementsAre("run.trace", "other.trace"));
+}
+
+TEST_F(Recorder, DoesNotFollowLinks) {
+    const auto precious = folder.file("precious");
+    std::ofstream{precious} << "precious";
+    std::filesystem::create_symlink(precious, file);
+    auto error = error_of([&] { (void)open(); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->errc(), Errc::invalid_argument);
+    EXPECT_THAT(error->what(), HasSubstr("it is a link"));
+    EXPECT_EQ(contents(precious), "precious");
+    std::filesystem::remove(precious);
+    ASSERT_TRUE(error_of([&] { (void)open(); })) << "nor to where there is nothing";
+    EXPECT_FALSE(std::filesystem::exists(precious));
+}
+
+TEST_F(Recorder, NeedsAnOrdinaryFile) {
+    ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+    const auto refused = [&](const std::filesystem::path& path) {
+        file = path;
+        const auto error = error_of([&] { (void)open(); });
+        return error && error->errc() == Errc::invalid_argument &&
+               std::string_view{error->what()}.find("no ordinary file") != std::string_view::npos;
+    };
+    EXPECT_TRUE(refused(file)) << "a pipe, which would wait for its reader";
+    EXPECT_TRUE(refused("/dev/null"));
+    EXPECT_TRUE(refused("/dev/zero"));
+    EXPECT_TRUE(refused(folder.file("")));
+}
+
+TEST_F(Recorder, LeavesTheFilesOfOthers) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+    std::ofstream{file} << "another's";
+    ASSERT_EQ(::chown(file.c_str(), 65534, 65534), 0);
+    const auto error = error_of([&] { (void)open(); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->errc(), Errc::permission_denied);
+    EXPECT_THAT(error->what(), HasSubstr("another user"));
+    EXPECT_EQ(contents(file), "another's");
+}
+
+TEST_F(Recorder, LeavesTheTraceOfBeforeWhereItCannotBegin) {
+    open().close();
+    const std::string before = contents(file);
+    ASSERT_TRUE(error_of([&] { (void)open({.file_limit = 100}); }));
+    std::filesystem::permissions(folder.file(""), std::filesystem::perms{0500});
+    if (::geteuid() != 0) {
+        EXPECT_TRUE(error_of([&] { (void)open(); }));
+    }
+    std::filesystem::permissions(folder.file(""), std::filesystem::perms{0700});
+    EXPECT_EQ(contents(file), before);
+    EXPECT_THAT(names(), ElementsAre("run.trace"));
+}
+
+TEST_F(Recorder, TracesAreWrittenAgainAsPrivately) {
+    std::ofstream{file} << "of before";
+    std::filesystem::permissions(file, std::filesystem::perms{0666});
+    write_trace(file, std::as_bytes(std::span{"a trace", 7}));
+    EXPECT_EQ(contents(file), "a trace");
+    EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms{0600});
+    std::filesystem::remove(file);
+    std::filesystem::create_symlink(folder.file("elsewhere"), file);
+    std::error_code ec;
+    write_trace(file, {}, ec);
+    EXPECT_EQ(ec, Errc::invalid_argument);
+    write_trace("/dev/full/x", {}, ec);
+    EXPECT_EQ(ec, Errc::system_error);
 }
 
 TEST_F(Recorder, KeepsBarsFromBeingMapped) {
@@ -417,13 +511,6 @@ TEST_F(Recorder, RefusesAFileThatCannotBeWritten) {
     EXPECT_THAT(error->what(), HasSubstr(file.string()));
 }
 
-TEST_F(Recorder, LeavesTheDeviceAloneWhereTheDiskIsFull) {
-    file = "/dev/full";
-    const auto error = error_of([&] { (void)open(); });
-    ASSERT_TRUE(error) << "the header is written at once";
-    EXPECT_EQ(error->system_errno(), ENOSPC);
-}
-
 /// While it lives, no file of this process grows beyond so many bytes: as on a full disk, writing fails with EFBIG.
 class NoLongerFiles {
   public:
@@ -444,6 +531,14 @@ class NoLongerFiles {
     void (*handler_)(int) = std::signal(SIGXFSZ, SIG_IGN);
     struct rlimit before_{};
 };
+
+TEST_F(Recorder, LeavesTheDeviceAloneWhereTheDiskIsFull) {
+    const NoLongerFiles limit{100};
+    const auto error = error_of([&] { (void)open(); });
+    ASSERT_TRUE(error) << "the header is written at once";
+    EXPECT_EQ(error->system_errno(), EFBIG);
+    EXPECT_FALSE(std::filesystem::exists(file)) << "half of a trace is none";
+}
 
 TEST_F(Recorder, GoesOnWithoutTheFileWhereItCannotGrow) {
     auto device = open();

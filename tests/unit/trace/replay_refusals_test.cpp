@@ -2,6 +2,7 @@
 /// Traces and devices that a replay refuses, and the limits within which it works.
 
 #include <array>
+#include <fstream>
 
 #include "replay_fixture.hpp"
 
@@ -49,6 +50,54 @@ TEST(ReplayRefusals, OfADeviceThatIsInUse) {
     Device none;
     (void)replay(TraceBuilder{}.trace(), none, {}, ec);
     EXPECT_EQ(ec, Errc::closed);
+}
+
+// A header of a few bytes says how much memory the device has.
+TEST(ReplayRefusals, OfADeviceWithMoreMemoryThanIsAllowed) {
+    for (const std::uint64_t size : {std::uint64_t{2} << 30, std::uint64_t{1} << 62}) {
+        const TraceHeader header = test::sim_header(size);
+        const auto error = error_of([&] { (void)sim_options(header); });
+        ASSERT_TRUE(error);
+        EXPECT_EQ(error->errc(), Errc::invalid_argument);
+        EXPECT_THAT(error->what(), HasSubstr("a replay is allowed 256 MiB"));
+        EXPECT_THAT(error->what(), HasSubstr("--memory"));
+        EXPECT_EQ(sim_options(header, {.memory_limit = size}).memory_size, size) << "if that is what the caller wants";
+        std::error_code ec;
+        (void)sim_options(header, {.memory_limit = size - 1}, ec);
+        EXPECT_EQ(ec, Errc::invalid_argument);
+    }
+    EXPECT_EQ(sim_options(test::sim_header(std::uint64_t{256} << 20)).memory_size, std::size_t{256} << 20);
+}
+
+TEST(ReplayRefusals, OfNothingThatIsOnlyLarge) {
+    // Within the limit, and none of it is written to.
+    const auto resident = [] {
+        std::ifstream statm{"/proc/self/statm"};
+        std::size_t size = 0;
+        std::size_t pages = 0;
+        statm >> size >> pages;
+        return pages * 4096;
+    };
+    constexpr std::uint64_t kLength = std::uint64_t{2} << 30;
+    constexpr std::uint64_t kPlace = std::uint64_t{4} << 30;
+    const Trace trace = TraceBuilder{}
+                            .config_store(4, 6)
+                            .map(kPlace, kLength)
+                            .memory(kPlace + kLength - 4, "text")
+                            .load(0x10, 0x1234)
+                            .trace();
+    Device device = open_sim();
+    const std::size_t before = resident();
+    std::size_t during = 0;
+    ReplayOptions options{.memory_limit = kLength};
+    // It is asked in the middle of the replay: the load does not give what it gave.
+    options.name_of = [&](unsigned, std::uint64_t) {
+        during = resident();
+        return std::string{};
+    };
+    EXPECT_EQ(replay(trace, device, options).mismatch_count, 1u);
+    ASSERT_NE(during, 0u);
+    EXPECT_LT(during, before + (std::size_t{256} << 20));
 }
 
 class ReplayContradictions : public testing::TestWithParam<std::pair<const char*, TraceBuilder>> {};

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "uiovfio/bind.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <fstream>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +23,7 @@
 #include "bind_record.hpp"
 #include "error_text.hpp"
 #include "fake_tree.hpp"
+#include "in_child.hpp"
 #include "sysfs_files.hpp"
 
 namespace uiovfio {
@@ -441,6 +445,99 @@ TEST_F(Binding, TakesAWholeGroupButItsBridges) {
     EXPECT_EQ(ec, Errc::no_such_device);
 }
 
+// As function 0 of a chipset has it: class 0601, and an ordinary header.
+TEST_F(Binding, TakesABridgeOfTheMachineThatKeepsTheGroupFromUserspace) {
+    const std::string isa = "0000:01:00.4";
+    add_other();
+    tree.add_function(isa, "0x8086", "0x1234", "0x060100");
+    tree.set_driver(isa, "lpc_ich");
+    tree.join_group(isa, 7);
+    tree.add_vfio_nodes(7);
+    const Bdf isa_bdf{0, 1, 0, 4};
+    EXPECT_THAT(bindable_group(kBdf, tree.root), ElementsAre(kBdf, kOtherBdf, isa_bdf));
+    bind_all(bindable_group(kBdf, tree.root), "vfio-pci", tree.root);
+    EXPECT_EQ(why_not_vfio(kBdf, tree.root), std::nullopt) << "the remedy helped";
+    EXPECT_THAT(bindable_group(kBdf, tree.root), ElementsAre(kBdf, kOtherBdf)) << "it is not in the way any more";
+}
+
+TEST_F(Binding, RefusesABridgeBeforeItTouchesAnything) {
+    tree.set_driver(kDevice, "pcieport");
+    std::string config(64, '\0');
+    for (const char type : {'\x01', '\x02', '\x81'}) {
+        config[0x0e] = type;
+        test::FakeTree::put(tree.device(kDevice) / "config", config);
+        for (const char* driver : {"vfio-pci", "mlx5_vfio_pci"}) {
+            tree.add_driver(driver);
+            EXPECT_THAT(error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, driver, tree.root); }),
+                        AllOf(HasSubstr(std::string{"is a bridge, and "} + driver + " takes none"),
+                              HasSubstr("take a device behind it")));
+            error_text(Errc::bind_failed, [&] { ScopedBinding{kBdf, driver, tree.root}; });
+            error_text(Errc::bind_failed, [&] { bind_all(std::vector{kBdf}, driver, tree.root, kForce); });
+            error_text(Errc::bind_failed, [&] { plan_bind(kBdf, driver, tree.root); });
+        }
+    }
+    EXPECT_THAT(log, IsEmpty());
+    EXPECT_EQ(driver(), "pcieport");
+    uiovfio::bind(kBdf, "pci-stub", tree.root);
+    EXPECT_EQ(driver(), "pci-stub") << "which takes bridges";
+}
+
+TEST_F(Binding, KnowsBeforehandThatVfioWantsAnIommu) {
+    test::FakeTree::put(tree.root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode", "N\n");
+    EXPECT_THAT(error_text(Errc::bind_failed, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); }),
+                HasSubstr("takes no device without an IOMMU"));
+    EXPECT_THAT(log, IsEmpty());
+    test::FakeTree::put(tree.root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
+}
+
+TEST_F(Binding, NeedsNoRightsWhereTheDriverIsThere) {
+    tree.set_driver(kDevice, "vfio-pci");
+    test::FakeTree::put(tree.root.run, "no folder can be made here");
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "vfio-pci");
+    {
+        ScopedBinding binding{kBdf, "vfio-pci", tree.root};
+        EXPECT_EQ(binding.previous_driver(), "vfio-pci");
+        binding.restore();
+    }
+    EXPECT_EQ(driver(), "vfio-pci");
+    EXPECT_THAT(log, IsEmpty());
+    tree.set_driver(kDevice, "e1000e");
+    error_text(Errc::permission_denied, [&] { ScopedBinding{kBdf, "vfio-pci", tree.root}; });
+    EXPECT_THAT(log, IsEmpty());
+}
+
+TEST_F(Binding, KnowsNamesThatAreNearlyADrivers) {
+    for (const char* name : {"vfio_pci", "VFIO-PCI", "vfiopci"})
+        EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, name, tree.root); }),
+                    AllOf(HasSubstr("did you mean vfio-pci?"), Not(HasSubstr("modprobe"))));
+    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "E1000E", tree.root); }),
+                HasSubstr("did you mean e1000e?"));
+    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "uio-pci-generic", tree.root); }),
+                HasSubstr("did you mean uio_pci_generic? load it with `modprobe uio_pci_generic`"));
+    EXPECT_THAT(log, IsEmpty());
+}
+
+TEST_F(Binding, LeavesADiskThatIsHeldAlone) {
+    tree.add_block(tree.device(kDevice) / "block/sda", "8:0");
+    tree.add_virtual_block("md127", "9:127", {"sda"});
+    fs::create_directories(tree.device(kDevice) / "block/sda/holders/md127");
+    const auto refused = [&] {
+        return error_text(Errc::device_in_use, [&] { uiovfio::bind(kBdf, "vfio-pci", tree.root); });
+    };
+    EXPECT_THAT(refused(), AllOf(HasSubstr("sda is part of md127"),
+                                 HasSubstr("`echo clear > /sys/block/md127/md/array_state` first")));
+    fs::remove_all(tree.device(kDevice) / "block/sda/holders");
+    fs::create_directories(tree.device(kDevice) / "block/sda/holders/dm-3");
+    test::FakeTree::put(tree.root.sys / "class/block/dm-3/dm/name", "vg-home\n");
+    EXPECT_THAT(refused(), HasSubstr("`dmsetup remove vg-home` first"));
+    fs::remove_all(tree.device(kDevice) / "block/sda/holders");
+    tree.set_mounts("30 1 8:0 / /srv/my\\040disk rw - ext4 /dev/sda rw\n");
+    EXPECT_THAT(refused(), HasSubstr("`umount '/srv/my disk'` first")) << "as a shell takes it";
+    tree.set_mounts("");
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
+}
+
 TEST_F(Binding, UndoesAllWhenOneFails) {
     add_other();
     refuses = std::string{kOther} + " vfio-pci";
@@ -558,6 +655,95 @@ TEST_F(Binding, WhatAKilledProcessHadBoundCanBeRestored) {
     EXPECT_THAT(recorded_functions(tree.root), ElementsAre(kBdf));
     EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e") << "the lock went with the process";
     EXPECT_THAT(recorded_functions(tree.root), IsEmpty());
+}
+
+TEST_F(Binding, AScopeIsNoneOfAChilds) {
+    ScopedBinding binding{kBdf, "vfio-pci", tree.root};
+    log.clear();
+    EXPECT_EQ(test::in_child([&]() -> std::string {
+                  std::error_code ec;
+                  binding.restore(ec);
+                  if (ec != Errc::forked) return ec.message();
+                  {
+                      const ScopedBinding gone = std::move(binding);
+                  }  // as where the child leaves the scope
+                  return log.empty() ? "" : log.front();
+              }),
+              "");
+    EXPECT_EQ(driver(), "vfio-pci");
+    EXPECT_EQ(driver_override(), "vfio-pci");
+    EXPECT_THAT(recorded_functions(tree.root), ElementsAre(kBdf));
+    error_text(Errc::device_in_use, [&] { uiovfio::restore(kBdf, tree.root); });
+    EXPECT_EQ(
+        test::in_child([&]() -> std::string { return (uiovfio::restore(kBdf, tree.root), "restored"); }).substr(0, 14),
+        "device_in_use:")
+        << "nor can the child take it from its parent";
+    binding.restore();
+    EXPECT_EQ(driver(), "e1000e");
+}
+
+TEST_F(Binding, AWorkerDoesNotKeepWhatItsDeadParentHadBound) {
+    std::array<int, 2> channel{};
+    ASSERT_EQ(::pipe2(channel.data(), O_CLOEXEC), 0);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        const std::optional<ScopedBinding> binding = [&]() -> std::optional<ScopedBinding> {
+            try {
+                return ScopedBinding{kBdf, "vfio-pci", tree.root};
+            } catch (const Error&) {
+                ::_exit(1);
+            }
+        }();
+        if (::fork() == 0) {
+            ::close(channel[1]);
+            char none = 0;
+            ::_exit(::read(channel[0], &none, 1) == 0 ? 0 : 1);  // lives until the test closes its end
+        }
+        ::kill(::getpid(), SIGKILL);
+    }
+    ::close(channel[0]);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "e1000e");
+    ::close(channel[1]);
+}
+
+TEST_F(Binding, AScopeLeavesWhatSomebodyElseHasBoundMeanwhile) {
+    {
+        const ScopedBinding binding{kBdf, "vfio-pci", tree.root};
+        tree.set_driver(kDevice, "nvme");
+        test::FakeTree::put(tree.device(kDevice) / "driver_override", "nvme\n");
+        log.clear();
+    }
+    EXPECT_EQ(driver(), "nvme");
+    EXPECT_EQ(driver_override(), "nvme");
+    EXPECT_THAT(log, IsEmpty());
+    EXPECT_THAT(recorded_functions(tree.root), IsEmpty());
+}
+
+TEST_F(Binding, AScopeLeavesWhatTheMachineHasComeToUse) {
+    tree.set_driver(kDevice, "");
+    ScopedBinding binding{kBdf, "pci-stub", tree.root};
+    tree.add_interface(kDevice, "eth0");
+    tree.set_default_route({"eth0"});
+    EXPECT_THAT(error_text(Errc::device_in_use, [&] { binding.restore(); }), HasSubstr("eth0"));
+    EXPECT_EQ(driver(), "pci-stub");
+    tree.set_default_route({});
+    binding.restore();
+    EXPECT_EQ(driver(), "");
+}
+
+TEST_F(Binding, NobodyElseMayWriteWhereItKeepsItsRecords) {
+    const mode_t before = ::umask(0);
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    ::umask(before);
+    for (const fs::path& path :
+         {tree.root.run, tree.root.run / kDevice, tree.root.run / (std::string{kDevice} + ".lock")})
+        EXPECT_EQ(fs::status(path).permissions() & (fs::perms::group_write | fs::perms::others_write), fs::perms::none)
+            << path;
+    EXPECT_EQ(fs::status(tree.root.run / kDevice).permissions(), fs::perms{0644}) << "for all to read";
 }
 
 TEST_F(Binding, WaitsForAnotherChange) {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "system.hpp"
+#include "uiovfio/iova.hpp"
 
 namespace uiovfio::test {
 
@@ -40,10 +41,11 @@ class FakeKernel : public detail::System {
     bool tells_ranges = true;
     bool tells_msix_mappable = true;
     bool has_sparse_registers = false;
-    unsigned grows_answers = 0;  ///< so many times an INFO answer has become larger meanwhile
-    int most_vectors = 1 << 20;  ///< an arm of more gets this as a positive result
-    bool adds_vectors = true;    ///< MSI-X can be grown in place, as on 6.5 and later
-    bool is_express = true;      ///< the device has the interrupt index ERR
+    unsigned grows_answers = 0;       ///< so many times an INFO answer has become larger meanwhile
+    int most_vectors = 1 << 20;       ///< an arm of more gets this as a positive result
+    bool adds_vectors = true;         ///< MSI-X can be grown in place, as on 6.5 and later
+    bool is_express = true;           ///< the device has the interrupt index ERR
+    std::set<std::string> functions;  ///< of the kernel's, by name
     std::uint64_t lock_limit = kUnlimited;
     std::optional<std::uint64_t> unmaps_only;  ///< bytes that an unmap claims to have removed
     bool can_unmap_all = true;                 ///< kernels from 5.12
@@ -65,6 +67,14 @@ class FakeKernel : public detail::System {
     void raise(unsigned index, unsigned vector = 0) const {
         const auto& fds = interrupts_[index].event_fds;
         if (vector < fds.size()) signal(fds[vector]);
+    }
+
+    /// What a device does that is at work for an earlier program: a write to a bus address that it was told then.
+    /// False where it reaches no memory there.
+    bool write_by_device(Iova iova) {
+        if ((config[4] & 4) == 0 || !addresses_.contains(to_integer(iova))) return false;
+        std::memset(reinterpret_cast<void*>(addresses_[to_integer(iova)]), 0x5a, 32);
+        return true;
     }
 
     std::vector<std::string> log;
@@ -135,6 +145,7 @@ class FakeKernel : public detail::System {
                 device_name = static_cast<const char*>(argument);
                 const int result = call("GET_DEVICE_FD", kDevice + devices_opened_);
                 if (result < 0) return result;
+                clear_bus_master();
                 ++devices_opened_;
                 open_files.insert(result);
                 return result;
@@ -208,6 +219,7 @@ class FakeKernel : public detail::System {
     int munmap(void* address, std::size_t length) noexcept override { return ::munmap(address, length); }
     std::uint64_t memory_lock_limit() noexcept override { return lock_limit; }
     void sleep_milliseconds(unsigned milliseconds) noexcept override { slept += milliseconds; }
+    bool has_kernel_function(std::string_view name) noexcept override { return functions.contains(std::string{name}); }
 
     std::string device_name;
     unsigned slept = 0;
@@ -289,6 +301,9 @@ class FakeKernel : public detail::System {
         status->flags = is_viable ? VFIO_GROUP_FLAGS_VIABLE : 0;
         return call("GET_STATUS", 0);
     }
+
+    // vfio_pci_core_enable() does that first.
+    void clear_bus_master() { config[4] &= 0xfb; }
 
     int device_info(vfio_device_info* info) {
         info->flags = (is_pci ? VFIO_DEVICE_FLAGS_PCI : 0U) | (can_reset ? VFIO_DEVICE_FLAGS_RESET : 0U);

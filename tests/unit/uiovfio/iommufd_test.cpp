@@ -55,6 +55,7 @@ class FakeIommufd : public test::FakeKernel {
         if (request == abi::kVfioDeviceBindIommufd) {
             const auto& bind = *static_cast<abi::vfio_device_bind_iommufd*>(argument);
             if (bind.argsz != sizeof bind || bind.iommufd != kContainer) return error(EINVAL);
+            clear_bus_master();
             return call("BIND_IOMMUFD", 0);
         }
         if (request == abi::kVfioDeviceAttachIommufdPt) return call("ATTACH_IOMMUFD_PT", 0);
@@ -104,6 +105,7 @@ class FakeIommufd : public test::FakeKernel {
         }
         if (mappings.contains(request.iova)) return error(EEXIST);
         mappings[request.iova] = request.length;
+        addresses_[request.iova] = request.user_va;
         return 0;
     }
 
@@ -281,6 +283,40 @@ TEST_P(IommufdOpen, FailsInTheUsersTerms) {
     const Error error = opening_error({.busy_timeout = std::chrono::milliseconds{0}});
     EXPECT_EQ(error.errc(), GetParam().errc) << error.what();
     EXPECT_EQ(error.system_errno(), GetParam().error);
+    EXPECT_THAT(error.remedy(), testing::Not(HasSubstr("the system's own message"))) << "that says nothing";
+}
+
+TEST_F(Iommufd, NamesItsOwnParameterWhereInterruptsAreNotRemapped) {
+    kernel.fail("BIND_IOMMUFD", EPERM);
+    EXPECT_THAT(opening_error().remedy(), AllOf(HasSubstr("intremap=on"), HasSubstr("trusted"),
+                                                HasSubstr("`modprobe iommufd allow_unsafe_interrupts=1`")));
+    const auto parameter = tree.root.sys / "module/iommufd/parameters/allow_unsafe_interrupts";
+    test::FakeTree::put(parameter, "N\n");
+    kernel.fail("BIND_IOMMUFD", EPERM);
+    EXPECT_THAT(opening_error().remedy(), HasSubstr("`echo 1 > " + parameter.string() + "`"));
+}
+
+// The kernel's iommu_device_claim_dma_owner() says EPERM of a group that another iommufd has, too.
+TEST_F(Iommufd, KnowsAGroupThatAnotherProcessHas) {
+    test::FakeTree::put(tree.root.proc / "interrupts", " 24:  0  0  IR-PCI-MSI 1-edge x\n");
+    kernel.fail("BIND_IOMMUFD", EPERM);
+    const Error error = opening_error({.busy_timeout = std::chrono::milliseconds{0}});
+    EXPECT_EQ(error.errc(), Errc::group_busy) << error.what();
+    EXPECT_THAT(error.remedy(), HasSubstr("fuser"));
+    kernel.fail("BIND_IOMMUFD", EPERM);
+    EXPECT_TRUE(open().is_open()) << "a process that has just ended may take a moment";
+}
+
+TEST_F(Iommufd, DoesNotLetADeviceReachMemoryThatItHasNotReset) {
+    kernel.can_reset = false;
+    kernel.config[4] = 6;
+    const Device device = open();
+    EXPECT_FALSE(device.was_reset());
+    EXPECT_FALSE(device.config().bus_master());
+    const auto memory = device.dma().allocate(kPage);
+    EXPECT_FALSE(kernel.write_by_device(memory.iova()));
+    device.config().set_bus_master(true);
+    EXPECT_TRUE(kernel.write_by_device(memory.iova()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Calls, IommufdOpen,
@@ -293,9 +329,15 @@ INSTANTIATE_TEST_SUITE_P(Calls, IommufdOpen,
                                          test::FailingCall{"BIND_IOMMUFD", EBUSY, Errc::group_busy},
                                          test::FailingCall{"BIND_IOMMUFD", EINVAL, Errc::device_busy},
                                          test::FailingCall{"BIND_IOMMUFD", EPERM, Errc::no_iommu},
+                                         test::FailingCall{"BIND_IOMMUFD", EAGAIN, Errc::device_busy},
+                                         test::FailingCall{"BIND_IOMMUFD", EACCES, Errc::permission_denied},
+                                         test::FailingCall{"BIND_IOMMUFD", EIO, Errc::system_error},
                                          test::FailingCall{"BIND_IOMMUFD", ENODEV, Errc::device_gone},
                                          test::FailingCall{"BIND_IOMMUFD", EMFILE, Errc::system_error},
                                          test::FailingCall{"ATTACH_IOMMUFD_PT", EADDRINUSE, Errc::system_error},
+                                         test::FailingCall{"ATTACH_IOMMUFD_PT", EINVAL, Errc::system_error},
+                                         test::FailingCall{"ATTACH_IOMMUFD_PT", EBUSY, Errc::group_busy},
+                                         test::FailingCall{"ATTACH_IOMMUFD_PT", ENODEV, Errc::no_iommu},
                                          test::FailingCall{"IOAS_IOVA_RANGES", EFAULT, Errc::system_error},
                                          test::FailingCall{"IOAS_ALLOW_IOVAS", EADDRINUSE, Errc::system_error},
                                          test::FailingCall{"GET_INFO", EIO, Errc::device_gone}));

@@ -126,7 +126,19 @@ TEST_F(Machine, TellsOfInterruptRemappingWhereThereIsSuchAThing) {
         return about("interrupt remapping");
     };
     EXPECT_EQ(told("  9:  0  0  IR-IO-APIC  9-fasteoi acpi\n 24:  0  0  IR-PCI-MSI 1-edge x\n").state, CheckState::ok);
-    EXPECT_THAT(told("  9:  0  0  IO-APIC  9-fasteoi acpi\n").remedy, HasSubstr("intremap=on"));
+    constexpr const char* kOff = "  9:  0  0  IO-APIC  9-fasteoi acpi\n";
+    EXPECT_EQ(told(kOff).state, CheckState::note) << "no IOMMU, which is what is missing";
+    std::filesystem::create_directories(tree.root.sys / "class/iommu/dmar0");
+    EXPECT_EQ(told(kOff).state, CheckState::missing);
+    EXPECT_THAT(told(kOff).backends, testing::ElementsAre("vfio", "iommufd"));
+    EXPECT_THAT(told(kOff).remedy, testing::AllOf(HasSubstr("intremap=on"), HasSubstr("vfio_iommu_type1")));
+    test::FakeTree::put(tree.root.sys / "module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
+    EXPECT_THAT(told(kOff).what, HasSubstr("allowed for vfio"));
+    EXPECT_THAT(told(kOff).backends, testing::ElementsAre("iommufd"));
+    EXPECT_THAT(told(kOff).remedy, HasSubstr("modprobe iommufd"));
+    test::FakeTree::put(tree.root.sys / "module/iommufd/parameters/allow_unsafe_interrupts", "Y\n");
+    EXPECT_EQ(told(kOff).state, CheckState::note) << "it is dangerous, and as wanted";
+    EXPECT_THAT(told(kOff).remedy, IsEmpty());
     EXPECT_THAT(told(" 11:  0  0  GICv3  27 Level  arch_timer\n").remedy, IsEmpty());
 }
 

@@ -9,6 +9,8 @@
 #include <uiovfio/window.hpp>
 #include <vector>
 
+#include "unchecked_access.hpp"
+
 namespace uiovfio {
 
 namespace {
@@ -166,6 +168,19 @@ TEST(RegisterArray, ReachesEachElement) {
                                      Bus::Access{'R', 0x44, 4, 0}, Bus::Access{'W', 0x44, 4, 0xf2}));
 }
 
+TEST(RegisterArray, HasItsFieldsReadAndWrittenByIndex) {
+    struct Port : RegisterArray<0x50, std::uint32_t, 4, Access::rw, 0x100> {
+        using Speed = Field<Port, 0, 3, Access::rw>;
+        using Change = Field<Port, 8, 8, Access::rw1c>;
+    };
+    Bus bus{.content = 0x105, .log = {}};
+    EXPECT_EQ(Port::Speed::read(bus, 2), 5u);
+    Port::Change::clear(bus, 3);
+    EXPECT_THAT(bus.log, ElementsAre(Bus::Access{'R', 0x58, 4, 0}, Bus::Access{'R', 0x5c, 4, 0},
+                                     Bus::Access{'W', 0x5c, 4, 0x105}));
+    EXPECT_THROW(Port::Change::clear(bus, 4), Error);
+}
+
 TEST(RegisterArray, RefusesElementsThatItDoesNotHave) {
     Bus bus;
     for (const auto& access : {+[](Bus& io) { (void)Mask::read(io, 4); }, +[](Bus& io) { Mask::write(io, 4, 0); }}) {
@@ -197,8 +212,8 @@ TEST(MappedWindow, IsAPointerOntoABlock) {
 TEST(Window, WithoutADeviceAnswersWithAllOnes) {
     const Window window;
     EXPECT_FALSE(window);
-    EXPECT_EQ(window.load<std::uint32_t>(0), 0xffffffffu);
-    window.store<std::uint32_t>(0, 1);
+    EXPECT_EQ(test::unchecked::load_32(window, 0), 0xffffffffu);
+    test::unchecked::store_32(window, 0, 1);
     EXPECT_EQ(window.size(), 0u);
 }
 
@@ -207,10 +222,10 @@ TEST(Window, OnMemoryIsBoundedByItsSize) {
     const Window window{nullptr, 0, 0, 8, block.data()};
     EXPECT_TRUE(window.is_mapped());
     EXPECT_EQ(window.load<std::uint32_t>(4), 2u);
-    EXPECT_EQ(window.load<std::uint32_t>(8), 0xffffffffu);
-    EXPECT_EQ(window.load<std::uint64_t>(4), ~std::uint64_t{0});
-    EXPECT_EQ(window.load<std::uint32_t>(~std::size_t{0} - 1), 0xffffffffu);
-    window.store<std::uint32_t>(8, 99);
+    EXPECT_EQ(test::unchecked::load_32(window, 8), 0xffffffffu);
+    EXPECT_EQ(test::unchecked::load_64(window, 4), ~std::uint64_t{0});
+    EXPECT_EQ(test::unchecked::load_32(window, ~std::size_t{0} - 1), 0xffffffffu);
+    test::unchecked::store_32(window, 8, 99);
     EXPECT_EQ(block[2], 3u);
 }
 

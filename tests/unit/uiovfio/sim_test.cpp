@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <fstream>
+#include <thread>
 
 #include "conformance.hpp"
 #include "device_dma.hpp"
@@ -43,6 +45,111 @@ TEST(Sim, RefusesOptionsThatNoDeviceCouldHave) {
     EXPECT_EQ(ec, Errc::invalid_argument);
     EXPECT_TRUE(open_sim({}, ec));
     EXPECT_FALSE(ec);
+}
+
+TEST(Sim, HasAtMostAsMuchMemoryAsTheDeviceInQemu) {
+    EXPECT_EQ(errc_of([] { (void)open_sim({.memory_size = std::size_t{8} << 30}); }), Errc::invalid_argument);
+    EXPECT_EQ(errc_of([] { (void)open_sim({.memory_size = std::size_t{1} << 62}); }), Errc::invalid_argument);
+}
+
+/// Of this process, in bytes.
+std::size_t resident() {
+    std::ifstream statm{"/proc/self/statm"};
+    std::size_t size = 0;
+    std::size_t pages = 0;
+    statm >> size >> pages;
+    return pages * kPage;
+}
+
+TEST(Sim, TakesNoMemoryBeforeItIsWrittenTo) {
+    const std::size_t before = resident();
+    constexpr std::size_t kSize = std::size_t{4} << 30;
+    const auto device = open_sim({.memory_size = kSize});
+    const Bar& memory = device.bar(pcienic::kBarMemory);
+    memory.write<std::uint64_t>(kSize - 8, 42);
+    EXPECT_EQ(memory.read<std::uint64_t>(kSize - 8), 42u);
+    EXPECT_EQ(memory.read<std::uint64_t>(kSize / 2), 0u);
+    EXPECT_LT(resident(), before + (std::size_t{256} << 20));
+}
+
+constexpr std::uint16_t kPowerState = 0x44;
+constexpr std::uint16_t kDeviceControl = 0x88;
+
+TEST(Sim, SleepsInD3hot) {
+    auto device = open_sim();
+    auto& interrupts = device.interrupts();
+    const auto window = device.bar(0).window();
+    interrupts.enable(InterruptMode::msix, 2);
+    regs::Scratch::write(window, 42);
+    device.config().write16(kPowerState, 3);
+    EXPECT_EQ(device.config().vendor_id(), pcienic::kVendorId);
+    for (const unsigned bar : {0u, 2u, 4u})
+        EXPECT_EQ(mmio_guard(device.bar(bar).window(),
+                             [&] { EXPECT_EQ(device.bar(bar).window().load<std::uint32_t>(0), ~0U) << bar; }),
+                  Errc::device_gone);
+    regs::Scratch::write(window, 43);
+    regs::IrqTest::write(window, 1);
+    device.config().write16(kPowerState, 0);
+    EXPECT_EQ(regs::Scratch::read(window).raw(), 42u);
+    EXPECT_EQ(interrupts.try_take(1), 0u) << "what was stored was lost";
+    regs::IrqTest::write(window, 1);
+    EXPECT_EQ(interrupts.wait(1, kPatience), 1u);
+}
+
+TEST(Sim, LowersItsLineInD3hot) {
+    auto device = open_sim();
+    auto& interrupts = device.interrupts();
+    const auto window = device.bar(0).window();
+    interrupts.enable(InterruptMode::intx, 1);
+    regs::IrqTest::write(window, 0);
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u);
+    device.config().write16(kPowerState, 3);
+    interrupts.unmask();
+    EXPECT_EQ(interrupts.try_take(0), 0u);
+    device.config().write16(kPowerState, 0);
+    EXPECT_EQ(interrupts.wait(0, kPatience), 1u) << "the cause is still there";
+}
+
+TEST(Sim, IsResetByDeviceControl) {
+    auto device = open_sim();
+    const auto window = device.bar(0).window();
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, 2);
+    regs::IrqTest::write(window, 1);
+    EXPECT_EQ(interrupts.wait(1, kPatience), 1u);
+    device.config().write32(0x160 + 16, 0x1234);
+    const auto command = device.config().command();
+    regs::IrqTest::write(window, 2047);  // latches an error
+    EXPECT_NE(device.bar(0).read<std::uint32_t>(regs::ErrCode::kOffset), 0u);
+    const auto control = device.config().read16(kDeviceControl);
+    device.config().write16(kDeviceControl, static_cast<std::uint16_t>(control | 0x8000));
+    EXPECT_EQ(device.bar(0).read<std::uint32_t>(regs::ErrCode::kOffset), 0u);
+    EXPECT_EQ(device.config().read16(kDeviceControl), control) << "the bit reads 0";
+    EXPECT_EQ(device.config().command(), command);
+    EXPECT_EQ(device.config().read32(0x160 + 16), 0x1234u);
+    regs::IrqTest::write(window, 1);
+    EXPECT_EQ(interrupts.wait(1, kPatience), 1u) << "as armed as before";
+
+    auto other = open_sim({.can_reset = false});
+    other.bar(0).write<std::uint32_t>(regs::IrqTest::kOffset, 2047);
+    other.config().write16(kDeviceControl, 0x8000);
+    EXPECT_NE(other.bar(0).read<std::uint32_t>(regs::ErrCode::kOffset), 0u);
+}
+
+TEST(Sim, KeepsTheMasksOfItsErrorReportingOverAReset) {
+    auto device = open_sim();
+    const ConfigSpace& space = device.config();
+    EXPECT_EQ(space.read32(0x10c), 0x00462030u) << "what is fatal";
+    EXPECT_EQ(space.read32(0x114), 0x0000e000u);
+    space.write32(0x108, 0xffffffff);
+    space.write32(0x10c, 0xffffffff);
+    space.write32(0x114, 0);
+    EXPECT_EQ(space.read32(0x108), 0x03fff030u);
+    EXPECT_EQ(space.read32(0x10c), 0x03fff030u);
+    EXPECT_EQ(space.read32(0x114), 0u);
+    device.reset();
+    EXPECT_EQ(space.read32(0x108), 0x03fff030u) << "sticky";
+    EXPECT_EQ(space.read32(0x114), 0u);
 }
 
 TEST(Sim, HasAsManyVectorsAsAskedFor) {
@@ -120,6 +227,32 @@ TEST(Sim, TellsOfAnUnmapThatUnmappedNothing) {
     std::error_code ec;
     mapping_memory.unmap(ec);
     EXPECT_EQ(ec, Errc::short_unmap);
+}
+
+// As a real one that was not: see OpenOptions::bus_master.
+TEST(Sim, IsNoBusMasterWhereItCannotBeReset) {
+    EXPECT_TRUE(open_sim().was_reset());
+    EXPECT_TRUE(open_sim().config().bus_master());
+    auto device = open_sim({.can_reset = false});
+    EXPECT_FALSE(device.was_reset());
+    EXPECT_FALSE(device.config().bus_master());
+    device.config().set_bus_master(true);
+    EXPECT_TRUE(device.config().bus_master());
+    device.close();
+    EXPECT_FALSE(device.was_reset());
+    EXPECT_FALSE(Device{}.was_reset());
+}
+
+// A reset puts bus mastering back as it was. What is turned off meanwhile stays off.
+TEST(Sim, StaysNoBusMasterWhenTurnedOffDuringAReset) {
+    auto device = open_sim();
+    for (int round = 0; round < 200; ++round) {
+        device.config().set_bus_master(true);
+        std::thread resetting{[&] { device.reset(); }};
+        device.config().set_bus_master(false);
+        resetting.join();
+        ASSERT_FALSE(device.config().bus_master()) << "round " << round;
+    }
 }
 
 TEST(Sim, CannotAlwaysBeReset) {

@@ -61,6 +61,7 @@ class HalfRealSystem : public detail::System {
     int munmap(void* address, std::size_t length) noexcept override { return real().munmap(address, length); }
     std::uint64_t memory_lock_limit() noexcept override { return kUnlimited; }
     void sleep_milliseconds(unsigned) noexcept override {}
+    bool has_kernel_function(std::string_view) noexcept override { return false; }
 
   private:
     static System& real() { return detail::real_system(); }
@@ -98,6 +99,11 @@ class SysfsBackend : public testing::Test {
         std::ifstream in{tree.device(kDevice) / name, std::ios::binary};
         return {std::istreambuf_iterator<char>{in}, {}};
     }
+    void set_command(unsigned value) const {
+        std::fstream config{tree.device(kDevice) / "config", std::ios::in | std::ios::out | std::ios::binary};
+        config.seekp(4);
+        config.put(static_cast<char>(value)).put(static_cast<char>(value >> 8));
+    }
     [[nodiscard]] unsigned command() const {
         return static_cast<unsigned char>(file("config")[4]) | static_cast<unsigned char>(file("config")[5]) << 8;
     }
@@ -114,6 +120,28 @@ TEST_F(SysfsBackend, EnablesTheDeviceAndLeavesItAsItWas) {
     device.close();
     EXPECT_EQ(file("enable"), "0");
     EXPECT_EQ(command(), 1u);
+}
+
+TEST_F(SysfsBackend, StopsADeviceThatNobodyHas) {
+    set_command(7);
+    Device device = open();
+    EXPECT_FALSE(device.was_reset());
+    EXPECT_EQ(command(), 3u);
+    device.close();
+    EXPECT_EQ(command(), 3u) << "and what an earlier program told it is over";
+}
+
+// A driver's, or that of a part of the kernel which is none: an IOMMU is such a function, and needs to reach memory.
+TEST_F(SysfsBackend, LeavesBusMasteringOfADeviceThatSomebodyHas) {
+    set_command(7);
+    test::FakeTree::put(tree.device(kDevice) / "enable", "1");
+    open().close();
+    EXPECT_EQ(command(), 7u);
+    tree.set_driver(kDevice, "e1000e");
+    auto options = at_once();
+    options.share_with_driver = true;
+    open(options).close();
+    EXPECT_EQ(command(), 7u);
 }
 
 TEST_F(SysfsBackend, MapsMemoryAndReadsPorts) {
@@ -148,6 +176,45 @@ TEST_F(SysfsBackend, LeavesADriversDeviceAloneUnlessAsked) {
     options.share_with_driver = true;
     EXPECT_TRUE(open(options).is_open());
     EXPECT_EQ(file("enable"), "0") << "the driver has enabled it";
+}
+
+TEST_F(SysfsBackend, LeavesWhatADriverHasSetMeanwhile) {
+    tree.set_driver(kDevice, "e1000e");
+    auto options = at_once();
+    options.share_with_driver = true;
+    Device device = open(options);
+    set_command(0x0406);  // ifup: bus master, and no INTx
+    device.close();
+    EXPECT_EQ(command(), 0x0406u);
+}
+
+TEST_F(SysfsBackend, UndoesOnlyWhatItDidItself) {
+    Device device = open();
+    device.config().set_bus_master(true);
+    EXPECT_EQ(command(), 7u);
+    set_command(0x0407);  // somebody turns INTx off
+    device.close();
+    EXPECT_EQ(command(), 0x0401u);
+
+    device = open();
+    device.config().write8(config::kCommand + 1, 0x01);
+    device.config().write32(config::kCommand, 0x0102);
+    EXPECT_EQ(command(), 0x0102u);
+    device.close();
+    EXPECT_EQ(command(), 0x0401u) << "as it was found";
+
+    device = open();
+    set_command(0x0401);  // somebody has turned memory space off, and on and off
+    device.close();
+    EXPECT_EQ(command(), 0x0401u);
+}
+
+TEST_F(SysfsBackend, LeavesADriverThatCameMeanwhileAlone) {
+    Device device = open();
+    tree.set_driver(kDevice, "e1000e");
+    set_command(0x0007);
+    device.close();
+    EXPECT_EQ(command(), 0x0007u);
 }
 
 TEST_F(SysfsBackend, TellsOfStrictKernels) {
@@ -238,6 +305,13 @@ TEST_F(UioBackend, DeliversOneInterruptForEachUnmask) {
     interrupts.unmask();
     interrupts.disable();
     EXPECT_EQ(command() & 0x400u, 0x400u);
+}
+
+TEST_F(UioBackend, StopsADeviceThatWasLeftAtWork) {
+    set_command(7);
+    const Device device = open();
+    EXPECT_FALSE(device.was_reset());
+    EXPECT_EQ(command() & 7u, 3u);
 }
 
 TEST_F(UioBackend, KeepsItsInterruptOverAReset) {

@@ -102,6 +102,50 @@ TEST_F(Sysfs, DescribesAFunctionThatHasLittle) {
     EXPECT_TRUE(function.is_bridge);
 }
 
+TEST_F(Sysfs, IsABridgeByItsHeader) {
+    tree.add_function(kDevice, "0x8086", "0x1234", "0x060100");
+    std::string config(64, '\0');
+    test::FakeTree::put(tree.device(kDevice) / "config", config);
+    EXPECT_FALSE(describe(kBdf, tree.root).is_bridge) << "an ISA bridge has an ordinary header";
+    for (const char type : {'\x01', '\x02', '\x81', '\x82'}) {
+        config[0x0e] = type;
+        test::FakeTree::put(tree.device(kDevice) / "config", config);
+        EXPECT_TRUE(describe(kBdf, tree.root).is_bridge);
+    }
+    config[0x0e] = '\x80';  // several functions
+    test::FakeTree::put(tree.device(kDevice) / "config", config);
+    EXPECT_FALSE(describe(kBdf, tree.root).is_bridge);
+    test::FakeTree::put(tree.device(kDevice) / "config", std::string(64, '\xff'));  // it does not answer
+    EXPECT_FALSE(describe(kBdf, tree.root).is_bridge) << "the class is what is left";
+    test::FakeTree::put(tree.device(kDevice) / "class", "0x060700\n");
+    EXPECT_TRUE(describe(kBdf, tree.root).is_bridge);
+}
+
+TEST_F(Sysfs, FindsTheFunctionBehindAName) {
+    tree.add_function(kDevice);
+    tree.add_interface(kDevice, "enp1s0");
+    tree.add_block(tree.device(kDevice) / "nvme/nvme0/nvme0n1", "259:0");
+    tree.add_block(tree.device(kDevice) / "nvme/nvme0/nvme0n1/nvme0n1p1", "259:1");
+    tree.add_virtual_interface("br0", {"enp1s0"});
+    fs::create_directories(tree.root.dev / "disk/by-label");
+    fs::create_symlink(tree.root.dev / "nvme0n1p1", tree.root.dev / "disk/by-label/home");
+    for (const char* name : {"enp1s0", "nvme0n1", "nvme0n1p1", "/dev/nvme0n1", "/dev/disk/by-label/home"})
+        EXPECT_EQ(function_behind(name, tree.root), kBdf) << name;
+    EXPECT_EQ(function_behind((tree.root.sys / "class/net/enp1s0").string(), tree.root), kBdf);
+    EXPECT_EQ(function_behind(tree.device(kDevice).string(), tree.root), kBdf);
+    tree.add_function("0000:02:00.0");
+    for (const auto& [kind, bdf] : {std::pair{"drm", kDevice}, std::pair{"sound", "0000:02:00.0"}}) {
+        fs::create_directories(tree.device(bdf) / kind / "card0");
+        fs::create_directories(tree.root.sys / "class" / kind);
+        fs::create_symlink(tree.device(bdf) / kind / "card0", tree.root.sys / "class" / kind / "card0");
+    }
+    for (const char* name : {"", "card0", "br0", "eth9", "/dev/null", "../net/enp1s0", ".", "01:00.0", "/"})
+        EXPECT_EQ(function_behind(name, tree.root), std::nullopt) << name;
+    EXPECT_THAT(error_text(Errc::invalid_bdf, [&] { find_function("enp1s0", tree.root); }),
+                testing::HasSubstr("\"enp1s0\": is of 0000:01:00.0, and not its address: give 0000:01:00.0"));
+    error_text(Errc::invalid_bdf, [&] { find_function("eth9", tree.root); });
+}
+
 TEST_F(Sysfs, EnumeratesInOrder) {
     for (const char* bdf : {"0000:02:00.0", "0000:00:1f.3", "0001:00:00.0", "0000:02:00.1"}) tree.add_function(bdf);
     fs::create_directories(tree.device("not-a-function"));
@@ -193,9 +237,10 @@ TEST_F(WhyNotVfio, TheDriverIsNotLoaded) {
 }
 
 TEST_F(WhyNotVfio, ABridgeIsToBeLeft) {
-    tree.add_function("0000:00:1f.0", "0x8086", "0x2918", "0x060100");
+    tree.add_function("0000:00:1f.0", "0x8086", "0x244e", "0x060400");
     tree.set_group("0000:00:1f.0", 8);
-    EXPECT_THAT(why_not(Bdf::parse("0000:00:1f.0"), "vfio", tree.root)->remedy, HasSubstr("leave it"));
+    EXPECT_THAT(why_not(Bdf::parse("0000:00:1f.0"), "vfio", tree.root)->remedy,
+                HasSubstr("the bridge stays with its driver"));
 }
 
 TEST_F(WhyNotVfio, NoIommuModeIsNothingForADeviceBehindAnIommu) {

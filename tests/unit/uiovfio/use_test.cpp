@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -181,6 +182,127 @@ TEST_F(UseOf, SlavesInACircleEnd) {
     EXPECT_THAT(told(), IsEmpty());
 }
 
+// --- disks that no mount names ---
+
+class DiskUse : public UseOf {
+  protected:
+    DiskUse() {
+        tree.add_block(disk, "259:0");
+        tree.add_block(disk / "nvme0n1p1", "259:1");
+        tree.add_block(disk / "nvme0n1p2", "259:2");
+        tree.add_block(tree.device(kOther) / "block/sdb", "8:16");
+        tree.set_mounts("");
+        detail::replace_try_claim([this](const fs::path& node) {
+            asked.push_back(node.filename());
+            const auto found = claims.find(node.filename());
+            return found != claims.end() ? found->second : 0;
+        });
+    }
+    ~DiskUse() override { detail::replace_try_claim(nullptr); }
+
+    /// A process that has the node open with these flags of open(2), as /proc writes them.
+    void add_opener(int process, const std::string& command, const std::string& node, const std::string& flags) {
+        tree.add_process(process, command, {tree.root.dev / node});
+        test::FakeTree::put(tree.root.proc / std::to_string(process) / "fdinfo/3", "pos:\t0\nflags:\t" + flags + "\n");
+    }
+
+    const fs::path disk = tree.device(kDevice) / "nvme/nvme0/nvme0n1";
+    std::map<std::string, int> claims;
+    std::vector<std::string> asked;
+};
+
+TEST_F(DiskUse, AFreeDiskHasNone) {
+    EXPECT_THAT(told(), IsEmpty());
+    EXPECT_THAT(asked, ElementsAre("nvme0n1")) << "the disk alone, and none of another function";
+}
+
+TEST_F(DiskUse, AMemberOfARaidThatIsNotMounted) {
+    fs::create_directories(disk / "holders/md127");
+    fs::create_directories(disk / "nvme0n1p2/holders/dm-0");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1 is part of md127", "nvme0n1p2 is part of dm-0"));
+    EXPECT_EQ(uses_of(kBdf, tree.root).front().kind, Use::Kind::stack);
+    EXPECT_THAT(asked, IsEmpty()) << "there is nothing to ask for";
+}
+
+TEST_F(DiskUse, WhatAMountTellsIsNotToldAgain) {
+    tree.add_virtual_block("md127", "9:127", {"nvme0n1"});
+    fs::create_directories(disk / "holders/md127");
+    claims["nvme0n1"] = EBUSY;
+    tree.set_mounts("30 1 9:127 / /srv rw - ext4 /dev/md127 rw\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1 holds the file system that is mounted on /srv, by way of md127"));
+}
+
+TEST_F(DiskUse, ALoopDeviceOnTheDisk) {
+    tree.add_virtual_block("loop0", "7:0", {});
+    test::FakeTree::put(tree.root.sys / "class/block/loop0/loop/backing_file", "/dev/nvme0n1p1\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1p1 is part of loop0"));
+    tree.set_mounts("30 1 7:0 / /iso rw - iso9660 /dev/loop0 rw\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1p1 holds the file system that is mounted on /iso, by way of loop0"));
+}
+
+TEST_F(DiskUse, ADiskThatIsGivenToOtherMachines) {
+    const fs::path config = tree.root.sys / "kernel/config";
+    const fs::path space = config / "nvmet/subsystems/disks/namespaces/1";
+    test::FakeTree::put(space / "device_path", "/dev/nvme0n1\n");
+    test::FakeTree::put(space / "enable", "0\n");
+    EXPECT_THAT(told(), IsEmpty());
+    test::FakeTree::put(space / "enable", "1\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1 is given to other machines by " + (space / "enable").string()));
+    test::FakeTree::put(space / "enable", "0\n");
+    test::FakeTree::put(config / "target/core/iblock_0/disk/udev_path", "/dev/nvme0n1p2\n");
+    EXPECT_THAT(uses_of(kBdf, tree.root), ElementsAre(Use{.kind = Use::Kind::target,
+                                                          .through = "nvme0n1p2",
+                                                          .by = (config / "target/core/iblock_0/disk").string()}));
+}
+
+TEST_F(DiskUse, AProcessThatWritesToTheDisk) {
+    add_opener(40, "smartd", "nvme0n1", "02100000");
+    EXPECT_THAT(told(), IsEmpty()) << "a reader loses nothing";
+    add_opener(41, "qemu", "nvme0n1", "02100002");
+    add_opener(42, "dd", "nvme0n1p1", "0100001");
+    add_opener(43, "other", "sdb", "02");
+    EXPECT_THAT(told(), ElementsAre("process 41 (qemu) has nvme0n1 open for writing",
+                                    "process 42 (dd) has nvme0n1p1 open for writing"));
+}
+
+TEST_F(DiskUse, WhatTheKernelHasClaimed) {
+    claims["nvme0n1"] = EBUSY;
+    EXPECT_THAT(told(), ElementsAre("the kernel has claimed nvme0n1, and does not say for what"));
+    claims["nvme0n1p2"] = EBUSY;
+    EXPECT_THAT(uses_of(kBdf, tree.root),
+                ElementsAre(Use{.kind = Use::Kind::claim, .through = "nvme0n1p2", .by = "nvme0n1p2"}));
+    EXPECT_THAT(told(kOtherBdf), IsEmpty());
+}
+
+TEST_F(DiskUse, APoolThatMayBeThere) {
+    tree.set_mounts("30 1 0:77 / /tank rw - zfs tank/home rw\n31 1 0:78 / /tank/x rw - zfs tank/x rw\n");
+    EXPECT_THAT(told(), IsEmpty()) << "the disk was asked, and is free";
+    claims["nvme0n1"] = EACCES;
+    EXPECT_THAT(told(), ElementsAre("the ZFS pool tank may be on nvme0n1: whether it is cannot be read"));
+    test::FakeTree::put(tree.root.proc / "spl/kstat/zfs/backup/state", "ONLINE\n");
+    EXPECT_EQ(told().size(), 2u) << "a pool without a mount";
+    claims["nvme0n1"] = EBUSY;
+    EXPECT_THAT(told(), ElementsAre("the kernel has claimed nvme0n1, and does not say for what"));
+}
+
+TEST_F(DiskUse, AFileSystemOfSeveralDevices) {
+    tree.set_mounts("30 1 0:78 / /srv rw - bcachefs /dev/sdb:/dev/nvme0n1p1 rw\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1p1 holds the file system that is mounted on /srv"));
+    EXPECT_THAT(told(kOtherBdf), ElementsAre("sdb holds the file system that is mounted on /srv"));
+}
+
+TEST_F(DiskUse, ANodeWithColonsInItsName) {
+    fs::create_directories(tree.root.dev / "disk/by-path");
+    fs::create_symlink(tree.root.dev / "nvme0n1p1", tree.root.dev / "disk/by-path/pci-0000:01:00.0-part1");
+    tree.set_mounts("30 1 0:78 / /srv rw - ext4 /dev/disk/by-path/pci-0000:01:00.0-part1 rw\n");
+    EXPECT_THAT(told(), ElementsAre("nvme0n1p1 holds the file system that is mounted on /srv"));
+}
+
+TEST(Claim, IsOfTheDeviceOfThatNumberAlone) {
+    EXPECT_EQ(detail::try_claim("/dev/null", "1:3"), ENODEV) << "no block device";
+    EXPECT_EQ(detail::try_claim("/nowhere", "8:0"), ENOENT);
+}
+
 // --- the screen ---
 
 TEST_F(UseOf, TheConsolesScreen) {
@@ -200,6 +322,11 @@ TEST_F(UseOf, KindsHaveNames) {
     EXPECT_EQ(name(Use::Kind::mount), "mount");
     EXPECT_EQ(name(Use::Kind::swap), "swap");
     EXPECT_EQ(name(Use::Kind::console), "console");
+    EXPECT_EQ(name(Use::Kind::stack), "stack");
+    EXPECT_EQ(name(Use::Kind::target), "target");
+    EXPECT_EQ(name(Use::Kind::process), "process");
+    EXPECT_EQ(name(Use::Kind::claim), "claim");
+    EXPECT_EQ(name(Use::Kind::pool), "pool");
 }
 
 // --- who has it open ---

@@ -130,6 +130,23 @@ TEST_F(VfioInterrupts, AreArmedAnewWithoutRoomAndFiredOnceSoThatEveryWaiterLooks
     EXPECT_EQ(interrupts.wait(4, kPatience), 1u);
 }
 
+// They are there by then: everybody looks once, though the kernel does not fire them.
+TEST_F(VfioInterrupts, GrowWhereTheKernelCannotFireThemAfterwards) {
+    kernel.adds_vectors = false;
+    const Device device = opened();
+    auto& interrupts = device.interrupts();
+    interrupts.enable(InterruptMode::msix, 3);
+    interrupts.disarm(1);
+    constexpr unsigned kOffAndOn = 2;
+    kernel.fail("SET_IRQS", EIO, kOffAndOn);
+    EXPECT_EQ(interrupts.grow(5), Growth::armed_anew);
+    EXPECT_EQ(interrupts.count(), 5u);
+    EXPECT_EQ(interrupts.try_take(0), 1u);
+    EXPECT_EQ(interrupts.try_take(1), 0u) << "it is disarmed";
+    EXPECT_EQ(interrupts.try_take(2), 1u);
+    EXPECT_EQ(interrupts.try_take(3), 0u);
+}
+
 TEST_F(VfioInterrupts, StayAsTheyWereWhereGrowingFails) {
     const Device device = opened();
     auto& interrupts = device.interrupts();

@@ -59,6 +59,16 @@ class NoIommu : public testing::Test {
     test::FakeKernel kernel;
 };
 
+// Nothing is between it and memory.
+TEST_F(NoIommu, LeavesBusMasteringOffWhereItHasNotResetTheDevice) {
+    EXPECT_TRUE(open().was_reset());
+    kernel.can_reset = false;
+    kernel.config[4] = 6;
+    const Device device = open();
+    EXPECT_FALSE(device.was_reset());
+    EXPECT_FALSE(device.config().bus_master());
+}
+
 TEST_F(NoIommu, OpensInTheKernelsOrderAndClosesInTheReverse) {
     {
         const Device device = open();

@@ -9,6 +9,7 @@
 ///
 /// This header and asio_hybrid.hpp are the only ones of the library that need Boost (1.81 or later).
 
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/append.hpp>
 #include <boost/asio/associated_allocator.hpp>
@@ -36,7 +37,12 @@
 namespace uiovfio {
 
 /// What AsyncVector, AsyncDeviceEvent and AsyncHybridWait have in common. Move-only. Destroying it cancels its wait.
-/// Have one wait at a time; calls on one object from several threads need a strand.
+/// Have one wait at a time.
+///
+/// Threads: the calls on one object want one thread at a time, a strand for instance. That is all: a handler may have
+/// whatever executor it likes, where the operation also takes its own steps, and several threads may run the loop. Once
+/// a handler is called, its operation has let go of the object and of the loop. A cancellation signal is Asio's, and is
+/// emitted where the handler's executor runs.
 class AsyncCounts {
   public:
     /// As Asio's own I/O objects have it.
@@ -69,8 +75,7 @@ class AsyncCounts {
     void cancel() noexcept {
         if (!state_) return;
         ++state_->cancellations;
-        boost::system::error_code ignored;
-        state_->descriptor.cancel(ignored);
+        state_->end_read();
     }
 
     /// The one that it was made with. Throws Errc::closed once moved from.
@@ -85,17 +90,26 @@ class AsyncCounts {
     struct State {
         /// Takes the subscription's descriptor over.
         State(const boost::asio::any_io_executor& executor, Subscription from)
-            : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {}
+            : subscription{std::move(from)}, descriptor{executor, subscription.release_descriptor()} {
+            // It is non-blocking. Set now, the descriptor is not changed by the first read, beside which another
+            // thread may cancel.
+            descriptor.native_non_blocking(true);
+        }
 
         /// Of an operation, unless its handler has an allocator.
         [[nodiscard]] detail::OperationAllocator<std::byte> allocator() noexcept {
             return detail::OperationAllocator<std::byte>{memory};
         }
 
-        detail::OperationMemory memory;                    ///< before the descriptor, whose operations live in it
+        void end_read() noexcept {
+            boost::system::error_code ignored;
+            descriptor.cancel(ignored);
+        }
+
+        std::shared_ptr<detail::OperationMemory> memory = std::make_shared<detail::OperationMemory>();
         Subscription subscription;                         ///< without its descriptor
         boost::asio::posix::stream_descriptor descriptor;  ///< of the subscription
-        std::uint64_t cancellations = 0;                   ///< so often was cancel() called
+        std::atomic<std::uint64_t> cancellations{0};       ///< so often was cancel() called
     };
 
     /// Throws Errc::closed once moved from.
@@ -115,30 +129,39 @@ class AsyncCounts {
             return boost::asio::bind_allocator(allocator, std::move(self));
     }
 
-    /// async_wait() for a wait that began at `generation`; without one it begins when it is started.
+    /// What was when a wait began: a reset, a loss or a cancel() after that ends it.
+    struct Beginning {
+        std::uint64_t cancellations = 0;
+        std::uint64_t generation = 0;
+
+        explicit Beginning(const State& state) noexcept
+            : cancellations{state.cancellations}, generation{state.subscription.generation()} {}
+        Beginning() noexcept = default;
+    };
+
+    /// async_wait() for a wait that has begun; without a beginning it begins when it is started.
     template <class Token>
-    static auto start_wait(std::shared_ptr<State> state, std::optional<std::uint64_t> generation, Token&& token) {
+    static auto start_wait(std::shared_ptr<State> state, std::optional<Beginning> beginning, Token&& token) {
         auto& descriptor = state->descriptor;
         return boost::asio::async_compose<Token, void(boost::system::error_code, std::uint64_t)>(
-            Wait{std::move(state), generation}, token, descriptor);
+            Wait{std::move(state), beginning}, token, descriptor);
     }
 
   private:
-    /// The operation. The 8 bytes are apart from it, because Asio moves operations. They and the generation belong to
+    /// The operation. The 8 bytes are apart from it, because Asio moves operations. They and the beginning belong to
     /// the operation as it is started, not as it is made: a deferred one may be started later, and more than once.
     class Wait {
       public:
-        Wait(std::shared_ptr<State> state, std::optional<std::uint64_t> generation) noexcept
-            : state_{std::move(state)}, began_{generation} {}
+        Wait(std::shared_ptr<State> state, std::optional<Beginning> beginning) noexcept
+            : state_{std::move(state)}, has_begun_{beginning} {}
 
         /// The first turn.
         template <class Self>
         void operator()(Self& self) {
             self.reset_cancellation_state(boost::asio::enable_total_cancellation());
             raw_ = std::allocate_shared<std::uint64_t>(state_->allocator(), 0U);
-            cancellations_ = state_->cancellations;
             // Before the look at the status: what ends the vector in between ends the read as well.
-            generation_ = began_.value_or(state_->subscription.generation());
+            began_ = has_begun_.value_or(Beginning{*state_});
             if (const std::error_code status = state_->subscription.status()) {
                 const auto executor = state_->descriptor.get_executor();
                 boost::asio::post(executor, boost::asio::append(in_memory_of(*state_, self),
@@ -151,29 +174,50 @@ class AsyncCounts {
         /// Eight bytes came, or the read failed.
         template <class Self>
         void operator()(Self& self, boost::system::error_code ec, std::size_t /*length*/) {
-            if (ec) return self.complete(ec, 0);
-            std::error_code why;
-            const std::uint64_t count = state_->subscription.resolve(*raw_, generation_, why);
-            if (why || count != 0) return self.complete(why, count);
-            // A cancel() that came while this waited for its turn found no read to end.
-            if (state_->cancellations != cancellations_ || self.cancelled() != boost::asio::cancellation_type::none)
-                return self.complete(boost::asio::error::operation_aborted, 0);
+            std::uint64_t count = 0;
+            if (!ec) {
+                std::error_code why;
+                count = state_->subscription.resolve(*raw_, began_.generation, why);
+                if (why || count != 0) return end(self, why, count);
+            } else if (ec != boost::asio::error::operation_aborted) {
+                return end(self, ec, 0);
+            }
+            // A cancel() that came while this waited for its turn found no read to end, and one for an earlier wait may
+            // have ended the read of this one.
+            if (is_cancelled(self)) return end(self, boost::asio::error::operation_aborted, 0);
             read(self);
         }
 
       private:
         template <class Self>
+        [[nodiscard]] bool is_cancelled(const Self& self) const noexcept {
+            return state_->cancellations != began_.cancellations ||
+                   self.cancelled() != boost::asio::cancellation_type::none;
+        }
+
+        template <class Self>
         void read(Self& self) {
-            auto& descriptor = state_->descriptor;
+            // Its own, for the operation may be over in another thread before this returns.
+            const std::shared_ptr<State> state = state_;
+            const std::uint64_t cancellations = began_.cancellations;
             const auto buffer = boost::asio::buffer(raw_.get(), sizeof(std::uint64_t));
-            descriptor.async_read_some(buffer, in_memory_of(*state_, self));
+            state->descriptor.async_read_some(buffer, in_memory_of(*state, self));
+            // A cancel() in another thread may have come before there was a read to end.
+            if (state->cancellations != cancellations) state->end_read();
+        }
+
+        /// Before the handler is called, all is given back: once it is, the object and the loop may go.
+        template <class Self>
+        void end(Self& self, boost::system::error_code ec, std::uint64_t count) {
+            raw_.reset();
+            state_.reset();
+            self.complete(ec, count);
         }
 
         std::shared_ptr<State> state_;
-        std::optional<std::uint64_t> began_;
+        std::optional<Beginning> has_begun_;
+        Beginning began_;
         std::shared_ptr<std::uint64_t> raw_;
-        std::uint64_t generation_ = 0;
-        std::uint64_t cancellations_ = 0;
     };
 
     std::shared_ptr<State> state_;

@@ -31,7 +31,8 @@
 namespace uiovfio {
 
 /// Waits on a vector or a device event, looking first. Move-only. Destroying it cancels its wait. Have one wait at a
-/// time; calls on one object from several threads need a strand. Clock is for tests.
+/// time. Threads: as AsyncCounts; the policy and `ready` are called where the handler's executor runs. Clock is for
+/// tests.
 template <SpinPolicy Policy = AdaptiveSpin, class Clock = std::chrono::steady_clock>
 class AsyncHybridWait : private AsyncCounts {
   public:
@@ -49,7 +50,8 @@ class AsyncHybridWait : private AsyncCounts {
     /// Waits until `ready` (which must be noexcept) holds, which has to come with an interrupt: see
     /// HybridWait::until(). Completes with `void(boost::system::error_code)`: none when it holds, else
     /// operation_aborted (cancelled), or an error of AsyncCounts::async_wait(). Counts of the vector are taken as they
-    /// come. `ready` is not called after a cancellation, so it may refer to what owns this object.
+    /// come. `ready` is not called after a cancellation, so it may refer to what owns this object; cancel where the
+    /// handler's executor runs, or it may just be being called.
     template <class Ready, boost::asio::completion_token_for<void(boost::system::error_code)> Token>
         requires std::is_nothrow_invocable_r_v<bool, Ready&>
     auto async_until(Ready ready, Token&& token) {
@@ -60,7 +62,7 @@ class AsyncHybridWait : private AsyncCounts {
     using AsyncCounts::get_executor;
     using typename AsyncCounts::executor_type;
 
-    /// With what it has learnt. Not once moved from.
+    /// With what it has learnt. Not once moved from, and not beside a wait that takes its steps in another thread.
     [[nodiscard]] const Policy& policy() const noexcept { return *policy_; }
 
   private:
@@ -117,7 +119,7 @@ class AsyncHybridWait : private AsyncCounts {
             }
             if (is_cancelled(self)) return end(self, boost::asio::error::operation_aborted);
             std::error_code ec;
-            if (goal_.look(state_->subscription, generation_, ec)) return end(self, {});
+            if (goal_.look(state_->subscription, beginning_.generation, ec)) return end(self, {});
             if (ec) return end(self, ec);
             if (Clock::now() - began_ < budget_) return take_turn(self);
             sleep(self);
@@ -139,14 +141,14 @@ class AsyncHybridWait : private AsyncCounts {
         void begin() noexcept {
             is_begun_ = true;
             budget_ = policy_->budget();
-            cancellations_ = state_->cancellations;
-            generation_ = state_->subscription.generation();
+            beginning_ = Beginning{*state_};
             began_ = Clock::now();
         }
 
         template <class Self>
         [[nodiscard]] bool is_cancelled(const Self& self) const noexcept {
-            return state_->cancellations != cancellations_ || self.cancelled() != boost::asio::cancellation_type::none;
+            return state_->cancellations != beginning_.cancellations ||
+                   self.cancelled() != boost::asio::cancellation_type::none;
         }
 
         template <class Self>
@@ -157,12 +159,15 @@ class AsyncHybridWait : private AsyncCounts {
 
         template <class Self>
         void sleep(Self& self) {
-            start_wait(state_, generation_, std::move(self));
+            start_wait(state_, beginning_, std::move(self));
         }
 
         template <class Self>
         void end(Self& self, boost::system::error_code ec) {
             policy_->learn(Clock::now() - began_, !ec);
+            // As AsyncCounts does: before the handler is called.
+            policy_.reset();
+            state_.reset();
             goal_.complete(self, ec);
         }
 
@@ -171,8 +176,7 @@ class AsyncHybridWait : private AsyncCounts {
         Goal goal_;
         bool is_begun_ = false;
         std::chrono::nanoseconds budget_{0};
-        std::uint64_t cancellations_ = 0;
-        std::uint64_t generation_ = 0;
+        Beginning beginning_;
         typename Clock::time_point began_{};
     };
 

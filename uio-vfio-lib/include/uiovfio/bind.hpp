@@ -19,8 +19,9 @@
 /// that a process has open through VFIO is not unbound: the kernel would wait for that process for as long as it takes.
 /// That process may be this one: whoever is told by the kernel to let a device go closes it first.
 ///
-/// All functions need the right to write to sysfs and to SysfsRoot::run (root). They may be called from any thread and
-/// any process; changes of one device's driver wait for each other.
+/// All functions need the right to write to sysfs and to SysfsRoot::run (root), unless the device has the driver
+/// already that it is to have. They may be called from any thread and any process; changes of one device's driver wait
+/// for each other.
 
 #include <chrono>
 #include <memory>
@@ -85,7 +86,8 @@ std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root
 std::vector<Bdf> recorded_functions(const SysfsRoot& root = {});
 
 /// The function, and the other members of its IOMMU group that userspace can have: all but bridges, which stay with the
-/// kernel and do no harm there. Throws no_such_device.
+/// kernel and do no harm there; of host and ISA bridges those that a driver has which keeps the group from userspace.
+/// Throws no_such_device.
 std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root = {});
 std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
 
@@ -100,13 +102,17 @@ struct BindPlan {
     std::vector<Use> uses;  ///< what bind() would refuse for
 };
 
-/// Changes nothing, and needs no rights. Throws no_such_device, no_such_driver.
+/// Changes nothing, and needs no rights. To see whether a disk is in use it claims the disk for a moment, in which
+/// another program's claim fails with EBUSY. Throws no_such_device, no_such_driver, bind_failed.
 BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root = {});
 BindPlan plan_bind(const Bdf& bdf, std::string_view driver, const SysfsRoot& root, std::error_code& ec) noexcept;
 
 /// Binds for as long as it lives, then puts back what it found: not the driver of an earlier bind(), and nothing where
-/// the device had that driver already. Until then, changes of these functions' drivers by others are refused. What a
-/// process that was killed has left is undone by restore(), `pcienic-ctl restore`. Move-only.
+/// the device had that driver already, which needs no rights, or where somebody has given it to a third one by hand.
+/// Until then, changes of these functions' drivers by others are refused, but for those of a device that had the driver
+/// already and whose user may not write to SysfsRoot::run. What a process that was killed has left is undone by
+/// restore(), `pcienic-ctl restore`. A child of fork() has no part in it: there, the destructor changes nothing, and
+/// restore() fails. Move-only.
 class ScopedBinding {
   public:
     /// Throws as bind() does.
@@ -120,8 +126,9 @@ class ScopedBinding {
     ~ScopedBinding();
 
     /// Restores now. Goes on to the next function where one fails, and throws the first failure; those that failed can
-    /// be tried again. One whose device is gone counts as restored.
-    /// Throws no_such_driver, bind_failed, device_busy, permission_denied.
+    /// be tried again. One whose device is gone, or which somebody else has bound meanwhile, counts as restored.
+    /// Throws no_such_driver, bind_failed, device_in_use, device_busy, permission_denied; forked in a child of the
+    /// process that bound them.
     void restore();
     void restore(std::error_code& ec) noexcept;
 

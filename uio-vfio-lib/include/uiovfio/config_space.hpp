@@ -118,10 +118,12 @@ class ConfigSpace {
     std::uint32_t class_code(std::error_code& ec) const noexcept;
 
     /// The Bus Master bit: without it the device can neither use DMA nor send MSI or MSI-X, which are memory writes.
-    /// Device::open sets it unless told not to; clear it to stop a device before its memory is taken away.
+    /// Device::open sets it only if it has reset the device: see OpenOptions::bus_master. For any other, stop what the
+    /// device is at, then set it; clear it to stop a device before its memory is taken away.
     [[nodiscard]] bool bus_master() const { return (command() & config::kCommandBusMaster) != 0; }
     bool bus_master(std::error_code& ec) const noexcept { return (command(ec) & config::kCommandBusMaster) != 0; }
-    /// Sets or clears it.
+    /// Sets or clears it, and leaves the register's other bits as they are. May be called from any thread: two calls,
+    /// and a call and Device::reset(), come one after the other.
     void set_bus_master(bool enable) const;
     void set_bus_master(bool enable, std::error_code& ec) const noexcept;
 

@@ -13,6 +13,8 @@
 /// does not reserve. It is not the virtual address, but lies as far behind a 2 MiB boundary as that does (1 GiB for
 /// what is large enough), so that the IOMMU can use pages of that size wherever the memory has them.
 ///
+/// A device reaches memory only while it is a bus master: see OpenOptions::bus_master.
+///
 /// Stop the device's use of a piece of memory before its mapping ends: what the device does to an unmapped address is
 /// an IOMMU fault. A driver that hands memory to the device has the library see to that, with a lease:
 ///

@@ -60,7 +60,7 @@ enum class Errc {
     device_gone,             ///< the device was removed, or answers with all ones
     device_reset,            ///< the device was reset while the operation was waiting
     closed,                  ///< the object was closed or moved from
-    forked,                  ///< the device was opened before a fork(), by the parent process
+    forked,                  ///< the device was opened or bound before a fork(), by the parent process
     unknown_backend,         ///< no backend of that name
     bad_trace,               ///< a file is not a trace, or a damaged one
     device_error,            ///< the device reported an error of its own

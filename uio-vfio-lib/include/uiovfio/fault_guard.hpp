@@ -19,7 +19,9 @@
 /// opinion is Device::is_present(), which asks configuration space; from then on, guards know as well.
 ///
 /// The handler for SIGBUS is installed when the first BAR of the process is mapped, and passes on to the one before it
-/// what is not its own. A program that installs one of its own later passes on likewise, or loses this protection.
+/// what is not its own. A program that installs one of its own later passes on likewise, or loses this protection; and
+/// a thread that blocks SIGBUS has none. That concerns accesses after close() as well, beyond the first 32 MiB of a
+/// BAR.
 
 #include <concepts>
 #include <cstdint>
@@ -47,7 +49,8 @@ class FaultGuard {
     explicit FaultGuard(const Window& window) noexcept;
 
     /// device_gone when an access since the beginning was not answered, or when it is known that none would be; closed
-    /// after Device::close(). All that was read since then is to be thrown away.
+    /// after Device::close(); unsupported or misaligned when an access could not be made as it was asked for, which a
+    /// Window that is not mapped leaves undone. All that was read since then is to be thrown away.
     [[nodiscard]] std::error_code status() const noexcept;
 
   private:
@@ -56,6 +59,7 @@ class FaultGuard {
     const detail::FaultSlot* slot_ = nullptr;  // of a mapped window
     detail::Backend* backend_ = nullptr;       // of one that is not
     std::uint64_t before_ = 0;
+    std::uint64_t refused_before_ = 0;
 };
 
 /// Runs `action` and tells whether the device answered all of its accesses to the window's BAR. What the action throws

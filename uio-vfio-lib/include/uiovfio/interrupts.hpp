@@ -8,6 +8,9 @@
 ///     interrupts.enable(uiovfio::InterruptMode::msix, 4);       // first this, then let the device raise them
 ///     std::uint64_t fired = interrupts.wait(2, std::chrono::seconds{1});
 ///
+/// MSI and MSI-X are writes to memory: they arrive only while the device is a bus master, which it need not be after
+/// Device::open (see OpenOptions::bus_master). INTx is a line, and needs nothing.
+///
 /// Counts are never lost: what fires while nobody waits is in the next wait's count. Several firings may come as one
 /// count, and hardware merges a message with one that is still pending, so look at all work after each wake-up.
 
@@ -40,7 +43,8 @@ enum class Growth {
 };
 
 /// The interrupts of an open device; Device::interrupts() gives it. All functions may be called from any thread. At
-/// most one wait per vector at a time (sync or async): with more, which of them gets a count is open.
+/// most one wait per vector at a time (sync or async): with more, which of them gets a count is open, and which of
+/// them a reset or the loss of the device ends; disable() and Device::close() end all.
 ///
 /// Waiting and try_take() take no lock and allocate nothing. Every function throws closed after Device::close(), and
 /// device_gone once the device is known to be gone (see Device::is_present()), which also ends the waits in progress.
@@ -50,7 +54,7 @@ enum class Growth {
 /// can be given room: vectors that the kernel sets aside, silent and masked, which grow() connects in place. Without
 /// room enough, grow() disables the mode and enables it again. What the device raises meanwhile is lost, or goes out
 /// as INTx; so each vector that was enabled is fired once by software, and its waiter gets a count of at least 1, for
-/// which there may be no work. Whoever scans all work after each wake-up, as is the rule, misses nothing.
+/// which there may be no work. A driver that scans all work after each wake-up, as is the rule, misses nothing.
 class Interrupts {
   public:
     /// Vectors that the device has in a mode: 0 or 1 for INTx, up to 32 for MSI, up to 2048 for MSI-X.

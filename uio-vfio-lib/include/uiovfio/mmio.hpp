@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "uiovfio/checked.hpp"
+
 namespace uiovfio {
 
 static_assert(std::endian::native == std::endian::little,
@@ -24,15 +26,24 @@ template <class T>
 concept MmioWidth = std::same_as<T, std::uint8_t> || std::same_as<T, std::uint16_t> || std::same_as<T, std::uint32_t> ||
                     std::same_as<T, std::uint64_t>;
 
-/// One load of T's width. `address` is mapped and aligned to sizeof(T).
+namespace detail {
+[[gnu::always_inline]] inline void check_alignment(AccessKind kind, const volatile void* address,
+                                                   unsigned width) noexcept {
+    if (kIsChecked && reinterpret_cast<std::uintptr_t>(address) % width != 0) stop_at_address(kind, address, width);
+}
+}  // namespace detail
+
+/// One load of T's width. `address` is mapped and aligned to sizeof(T); the checked build (checked.hpp) looks at that.
 template <MmioWidth T>
 [[nodiscard, gnu::always_inline]] inline T load(const volatile void* address) noexcept {
+    detail::check_alignment(detail::AccessKind::load, address, sizeof(T));
     return *static_cast<const volatile T*>(address);
 }
 
-/// One store of T's width. `address` is mapped and aligned to sizeof(T).
+/// One store of T's width. `address` as load() wants it.
 template <MmioWidth T>
 [[gnu::always_inline]] inline void store(volatile void* address, std::type_identity_t<T> value) noexcept {
+    detail::check_alignment(detail::AccessKind::store, address, sizeof(T));
     *static_cast<volatile T*>(address) = value;
 }
 

@@ -3,7 +3,8 @@
 
 /// \file
 /// Registers as types. What a register forbids does not compile, and what it allows is the one load or store that one
-/// would have written by hand.
+/// would have written by hand. Nor does what cannot be meant: a field that reaches beyond its register or does not fit
+/// into its type, a write-1 field that modify() would not spare, a 64-bit value for a register of 32.
 ///
 ///     struct Ctrl : uiovfio::Register<0x20, std::uint32_t, uiovfio::Access::rw, 0x1> {
 ///         using Reset = uiovfio::Field<Ctrl, 0, 0, uiovfio::Access::rw1s>;
@@ -19,6 +20,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -53,6 +55,32 @@ namespace detail {
 /// Throws Errc::out_of_bounds; out of line so that the check costs a compare.
 [[noreturn]] void throw_field_overflow(unsigned width, std::uint64_t value);
 [[noreturn]] void throw_bad_register_index(std::size_t index, std::size_t count);
+
+/// What must hold for a field F of a register Reg of T's width, wherever the field is used. Reg may also be a word of a
+/// descriptor, which is no register: that is not modified in the device.
+template <class Reg, class T, class F>
+constexpr void check_field() noexcept {
+    constexpr bool kIsWithin = F::kMsb < 8 * sizeof(T);
+    static_assert(kIsWithin, "the field reaches beyond its register");
+    if constexpr (requires { Reg::kWriteOneMask; }) {
+        constexpr bool kIsModified = kIsWithin && Reg::kAccess == Access::rw;
+        constexpr std::uint64_t kSpared = Reg::kWriteOneMask & F::kMask;
+        static_assert(!kIsModified || !is_write_one(F::kAccess) || kSpared == F::kMask,
+                      "the register's WriteOneMask lacks this field: modify() would write back what it read of it");
+        static_assert(
+            !kIsModified || F::kAccess != Access::rw || kSpared == 0,
+            "the register's WriteOneMask has bits of this field, which is none of rw1c or rw1s: modify() would "
+            "write them as 0");
+    }
+}
+
+/// Change what was read in place. By value or const it would change a copy, and be lost.
+template <class Change, class Value>
+constexpr void check_change() noexcept {
+    static_assert(!std::invocable<Change, Value>,
+                  "modify() wants a function that takes the value by reference, as auto& or Value&: what it did to a "
+                  "copy would be lost");
+}
 }  // namespace detail
 
 /// A snapshot of a register: plain bits with named fields.
@@ -62,6 +90,10 @@ class RegisterValue {
     constexpr RegisterValue() noexcept = default;
     /// From the bits as they are on the bus, and back.
     constexpr RegisterValue(T raw) noexcept : raw_{raw} {}  // NOLINT(google-explicit-constructor): write(io, 5)
+    /// A wider integer would lose its upper half: cast it if that is meant. An int passes, as constants are.
+    template <std::integral Wider>
+        requires(sizeof(Wider) > sizeof(T) && !std::same_as<Wider, int>)
+    RegisterValue(Wider) = delete;  // NOLINT(google-explicit-constructor): as the one above
 
     /// The bits as they are on the bus.
     [[nodiscard]] constexpr T raw() const noexcept { return raw_; }
@@ -73,6 +105,7 @@ class RegisterValue {
     [[nodiscard]] constexpr typename F::ValueType get() const noexcept {
         static_assert(std::derived_from<typename F::Owner, Reg>, "the field belongs to another register");
         static_assert(is_readable(F::kAccess), "the field is write-only");
+        detail::check_field<Reg, T, F>();
         return static_cast<typename F::ValueType>((raw_ & static_cast<T>(F::kMask)) >> F::kLsb);
     }
 
@@ -81,6 +114,7 @@ class RegisterValue {
     constexpr RegisterValue& set(typename F::ValueType value) {
         static_assert(std::derived_from<typename F::Owner, Reg>, "the field belongs to another register");
         static_assert(is_writable(F::kAccess), "the field is read-only");
+        detail::check_field<Reg, T, F>();
         const auto bits = static_cast<std::uint64_t>(value);
         if (bits > F::kMax) detail::throw_field_overflow(F::kWidth, bits);
         raw_ = static_cast<T>((raw_ & ~static_cast<T>(F::kMask)) | static_cast<T>(bits << F::kLsb));
@@ -96,10 +130,12 @@ class RegisterValue {
 /// A register at `Offset` of its block.
 ///
 /// `WriteOneMask` names the bits of rw1c and rw1s fields inside a rw register: modify() writes them as 0, so that a
-/// read-modify-write neither clears a cause nor starts an action by accident.
+/// read-modify-write neither clears a cause nor starts an action by accident. A field of such a kind that it does not
+/// name does not compile.
 template <std::size_t Offset, MmioWidth T, Access A, T WriteOneMask = T{0}>
 struct Register {
     static_assert(Offset % sizeof(T) == 0, "a register is naturally aligned");
+    static_assert(A == Access::rw || WriteOneMask == 0, "WriteOneMask is for registers that are rw");
 
     /// What the register holds, its place in bytes from the block's start, and what may be done with it.
     using Raw = T;
@@ -148,9 +184,10 @@ struct Register {
     /// Reads, lets `change(Value&)` alter the snapshot, and writes it back. Not atomic: two threads that modify one
     /// register need an order of their own. Registers that are rw1c or rw1s as a whole have no modify().
     template <RegisterIo Io, std::invocable<Value&> Change>
-    static void modify(Io& io, Change&& change)
+    [[gnu::always_inline]] static void modify(Io& io, Change&& change)
         requires(A == Access::rw)
     {
+        detail::check_change<Change, Value>();
         Value value{static_cast<T>(io.template load<T>(Offset) & static_cast<T>(~WriteOneMask))};
         std::forward<Change>(change)(value);
         io.template store<T>(Offset, value.raw());
@@ -161,7 +198,9 @@ struct Register {
 template <std::size_t Offset, MmioWidth T, std::size_t Count, Access A, T WriteOneMask = T{0}>
 struct RegisterArray {
     static_assert(Offset % sizeof(T) == 0, "a register is naturally aligned");
-    static_assert(Count > 0);
+    static_assert(Count > 0, "an array has a register at least");
+    static_assert(Count <= (std::numeric_limits<std::size_t>::max() - Offset) / sizeof(T), "the array ends nowhere");
+    static_assert(A == Access::rw || WriteOneMask == 0, "WriteOneMask is for registers that are rw");
 
     /// What one of them holds, where the first one is in bytes from the block's start, and what may be done with them.
     using Raw = T;
@@ -185,7 +224,7 @@ struct RegisterArray {
 
     /// As Register::read(). Throws Errc::out_of_bounds.
     template <RegisterIo Io>
-    [[nodiscard]] static Value read(Io& io, std::size_t index)
+    [[nodiscard, gnu::always_inline]] static Value read(Io& io, std::size_t index)
         requires(is_readable(A))
     {
         return Value{io.template load<T>(offset(index))};
@@ -193,7 +232,7 @@ struct RegisterArray {
 
     /// As Register::write(). Throws Errc::out_of_bounds.
     template <RegisterIo Io>
-    static void write(Io& io, std::size_t index, Value value)
+    [[gnu::always_inline]] static void write(Io& io, std::size_t index, Value value)
         requires(is_writable(A))
     {
         io.template store<T>(offset(index), value.raw());
@@ -201,9 +240,10 @@ struct RegisterArray {
 
     /// As Register::modify(). Throws Errc::out_of_bounds.
     template <RegisterIo Io, std::invocable<Value&> Change>
-    static void modify(Io& io, std::size_t index, Change&& change)
+    [[gnu::always_inline]] static void modify(Io& io, std::size_t index, Change&& change)
         requires(A == Access::rw)
     {
+        detail::check_change<Change, Value>();
         Value value{static_cast<T>(io.template load<T>(offset(index)) & static_cast<T>(~WriteOneMask))};
         std::forward<Change>(change)(value);
         io.template store<T>(offset(index), value.raw());
@@ -214,12 +254,34 @@ namespace detail {
 template <unsigned Width>
 using DefaultFieldType =
     std::conditional_t<Width == 1, bool, std::conditional_t<Width <= 32, std::uint32_t, std::uint64_t>>;
-}
 
-/// Bits `Lsb` to `Msb` of the register `Reg`, read as `V` (an enumeration, bool or an unsigned integer).
+template <class V>
+struct FieldTypeOf {
+    using Type = V;
+};
+template <class V>
+    requires std::is_enum_v<V>
+struct FieldTypeOf<V> {
+    using Type = std::underlying_type_t<V>;
+};
+/// How many bits a field of type V can have: those that V, or what is behind the enumeration, holds.
+template <class V>
+constexpr unsigned field_type_bits() noexcept {
+    using Type = typename FieldTypeOf<V>::Type;
+    return std::same_as<Type, bool> ? 1 : 8 * sizeof(Type);
+}
+}  // namespace detail
+
+/// Bits `Lsb` to `Msb` of the register `Reg`, read as `V` (an enumeration, bool or an unsigned integer that holds
+/// them).
 template <class Reg, unsigned Lsb, unsigned Msb, Access A, class V = detail::DefaultFieldType<Msb - Lsb + 1>>
 struct Field {
-    static_assert(Lsb <= Msb && Msb < 64);
+    static_assert(Lsb <= Msb, "the lower bit comes first: Field<Register, lsb, msb, ...>");
+    static_assert(Msb < 64, "no register has more than 64 bits");
+    static_assert(std::is_enum_v<V> || std::unsigned_integral<V>,
+                  "a field is an enumeration, bool or unsigned integer");
+    static_assert(Lsb > Msb || Msb - Lsb < detail::field_type_bits<V>(),
+                  "the field's type does not hold all of its bits");
 
     /// The register, how a value of the field is typed, its bits counted from 0, and the largest value that fits.
     using Owner = Reg;
@@ -229,43 +291,46 @@ struct Field {
     static constexpr unsigned kMsb = Msb;
     static constexpr unsigned kWidth = Msb - Lsb + 1;
     static constexpr Access kAccess = A;
-    static constexpr std::uint64_t kMax = kWidth == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (kWidth % 64)) - 1;
-    static constexpr std::uint64_t kMask = kMax << Lsb;
+    static constexpr std::uint64_t kMax = kWidth >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (kWidth % 64)) - 1;
+    static constexpr std::uint64_t kMask = kMax << Lsb % 64;
 
-    /// Reads the register and gives this field of it.
-    template <RegisterIo Io>
-    [[nodiscard]] static V read(Io& io)
+    /// Reads the register and gives this field of it. Of a RegisterArray, `index` says which: these functions then
+    /// throw Errc::out_of_bounds.
+    template <RegisterIo Io, std::convertible_to<std::size_t>... Index>
+    [[nodiscard, gnu::always_inline]] static V read(Io& io, Index... index)
         requires(is_readable(A))
     {
-        return Reg::read(io).template get<Field>();
+        return Reg::read(io, static_cast<std::size_t>(index)...).template get<Field>();
     }
 
-    /// Clears the bits of a rw1c field by writing ones to them; every other bit is left alone.
-    template <RegisterIo Io>
-    static void clear(Io& io)
+    /// Clears the bits of a rw1c field by writing ones to them. In a register of access rw every other bit is written
+    /// as it reads; in any other it is written as 0, which write-one bits ignore.
+    template <RegisterIo Io, std::convertible_to<std::size_t>... Index>
+    [[gnu::always_inline]] static void clear(Io& io, Index... index)
         requires(A == Access::rw1c)
     {
-        write_ones(io);
+        write_ones(io, static_cast<std::size_t>(index)...);
     }
 
-    /// Sets the bits of a rw1s field by writing ones to them; every other bit is left alone.
-    template <RegisterIo Io>
-    static void trigger(Io& io)
+    /// Sets the bits of a rw1s field by writing ones to them; the other bits as clear() does.
+    template <RegisterIo Io, std::convertible_to<std::size_t>... Index>
+    [[gnu::always_inline]] static void trigger(Io& io, Index... index)
         requires(A == Access::rw1s)
     {
-        write_ones(io);
+        write_ones(io, static_cast<std::size_t>(index)...);
     }
 
   private:
-    template <RegisterIo Io>
-    static void write_ones(Io& io) {
+    template <RegisterIo Io, std::same_as<std::size_t>... Index>
+    [[gnu::always_inline]] static void write_ones(Io& io, Index... index) {
         using Value = typename Reg::Value;
         using Raw = typename Reg::Raw;
+        detail::check_field<Reg, Raw, Field>();
         if constexpr (Reg::kAccess == Access::rw) {
-            Reg::modify(io,
+            Reg::modify(io, index...,
                         [](Value& value) { value = Value{static_cast<Raw>(value.raw() | static_cast<Raw>(kMask))}; });
         } else {
-            Reg::write(io, Value{static_cast<Raw>(kMask)});
+            Reg::write(io, index..., Value{static_cast<Raw>(kMask)});
         }
     }
 };

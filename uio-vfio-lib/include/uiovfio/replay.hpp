@@ -50,7 +50,7 @@ struct ReplayOptions {
     std::function<std::string(unsigned bar, std::uint64_t offset)> name_of = {};
     /// More interrupts than were counted are fine: a real machine merges a message with one that is still pending.
     bool merged_interrupts = false;
-    /// Bytes of memory that the trace may map at a time.
+    /// Bytes of memory that the trace may map at a time; and of memory that the device may have, for sim_options().
     std::uint64_t memory_limit = std::uint64_t{256} << 20;
     /// How long the device may be at work on what it was told last. A watchdog, not a measure.
     std::chrono::nanoseconds patience = std::chrono::seconds{60};
@@ -95,13 +95,15 @@ struct ReplayReport {
 std::vector<MayDiffer> platform_assigned(const TraceHeader& header);
 
 /// A simulated device with as many vectors and as much memory as the traced one. Throws invalid_argument where that was
-/// no pcienic.
-SimOptions sim_options(const TraceHeader& header);
+/// no pcienic, or had more memory than ReplayOptions::memory_limit: a file says so, and it may be hostile.
+SimOptions sim_options(const TraceHeader& header, const ReplayOptions& options = {});
+SimOptions sim_options(const TraceHeader& header, const ReplayOptions& options, std::error_code& ec) noexcept;
 SimOptions sim_options(const TraceHeader& header, std::error_code& ec) noexcept;
 
 /// Replays the trace on `device`, which is simulated, newly opened, and afterwards only good for being closed.
 ///
-/// The trace may be hostile: it gets no more memory than the options say, and descriptors for its vectors.
+/// The trace may be hostile: it gets no more memory than the options say, only as it is written to, and descriptors for
+/// its vectors.
 /// Throws unsupported where the device is not simulated; invalid_argument where identity or BARs are not those of the
 /// trace; bad_trace where the records contradict each other; interrupt_mode_busy where interrupts are enabled;
 /// timed_out where the device does not come to rest; system_error, closed.

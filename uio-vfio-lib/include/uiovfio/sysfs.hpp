@@ -86,6 +86,11 @@ PciFunction describe(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec)
 PciFunction find_function(std::string_view selector, const SysfsRoot& root = {});
 PciFunction find_function(std::string_view selector, const SysfsRoot& root, std::error_code& ec) noexcept;
 
+/// The function that a kernel object belongs to, by the name that a user knows: a network interface, a disk
+/// or partition, or anything else in /dev or a class of sysfs ("enp3s0", "nvme0n1p2", "/dev/disk/by-label/home").
+/// Nothing where it is of no PCI function, or of several.
+std::optional<Bdf> function_behind(std::string_view name, const SysfsRoot& root = {}) noexcept;
+
 /// Why something cannot be done, in the words that an Error has.
 struct Obstacle {
     Errc errc{};

@@ -195,6 +195,11 @@ class Trace {
     std::uint64_t missing_ = 0;
 };
 
+/// Writes the bytes of a trace to a file, which is made as TraceOptions::file is: readable by its owner only, in place
+/// of one of this user's that may be there. Throws system_error, invalid_argument, permission_denied.
+void write_trace(const std::filesystem::path& file, std::span<const std::byte> bytes);
+void write_trace(const std::filesystem::path& file, std::span<const std::byte> bytes, std::error_code& ec) noexcept;
+
 /// How a recording goes.
 struct TraceStatus {
     std::uint64_t records = 0;  ///< in the file, or on their way to it

@@ -14,8 +14,10 @@ namespace uiovfio {
 /// While a device is traced none of its BARs can be mapped: Bar::map() fails with not_mappable, and every access of a
 /// Window goes through the backend, which records it.
 struct TraceOptions {
-    /// The file to write, readable by its owner only: it holds what the device's memory held. One that is there is
-    /// replaced. Empty: no trace.
+    /// The file to write, readable by its owner only: it holds what the device's memory held. A file that is
+    /// there and that this user owns is replaced by a new one; opening the device fails with invalid_argument for a
+    /// link and for what is no ordinary file (a pipe, a terminal), and with permission_denied for a file owned by
+    /// another user. Empty: no trace.
     std::filesystem::path file = {};
     /// Bytes that the file may have. What does not fit is counted and left out: the trace stops, with a mark, because
     /// its beginning is what a replay needs.

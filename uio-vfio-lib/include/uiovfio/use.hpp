@@ -22,13 +22,19 @@ struct Use {
         mount,          ///< a mounted file system
         swap,           ///< swap space in use
         console,        ///< the screen to which the kernel writes
+        stack,          ///< a disk that is part of a RAID, a mapped device, a cache or a loop device
+        target,         ///< a disk that is given to other machines: by nvmet or LIO
+        process,        ///< a disk that a process has open for writing
+        claim,          ///< a disk that the kernel has claimed for what does not say so: a pool of ZFS, a RAID member
+        pool,           ///< a pool of ZFS, that may be on the disk
     };
 
     Kind kind{};
     /// The interface, disk, partition or screen that the device has: "eth0", "nvme0n1p2", "fb0".
     std::string through{};
-    /// What stands on it and is in use itself: a bridge, bond or VLAN, a mapped or RAID device: "br0", "dm-1". The same
-    /// as `through` where nothing is between.
+    /// What stands on it and is in use itself: a bridge, bond or VLAN, a mapped or RAID device: "br0", "dm-1"; the
+    /// file or folder in configfs of a target, "process 4711 (qemu)", or a pool's name. The same as `through` where
+    /// nothing is between.
     std::string by{};
     /// The mount point; empty for the other kinds.
     std::string mount_point{};
@@ -44,8 +50,9 @@ std::string to_string(const Use& use);
 
 /// What the machine uses the function for, or what is behind it (a USB disk at a controller, virtual functions). Sees
 /// the network namespace of this process, the main routing table, and of a route over several interfaces the first; the
-/// mounts of this process and of process 1. Not seen are file systems that do not say where they are (ZFS), and tunnels
-/// beneath a default route. Fails never: what cannot be read is left out.
+/// mounts of this process and of process 1. Of a disk that none of this names it asks the kernel, by opening it
+/// exclusively for a moment, which needs the right to read it; where that cannot be asked, and the machine has pools of
+/// ZFS, those are told. Not seen are tunnels beneath a default route. Never fails: what cannot be read is left out.
 std::vector<Use> uses_of(const Bdf& bdf, const SysfsRoot& root = {});
 
 /// A process that has a device open.
@@ -60,7 +67,7 @@ struct Holder {
 std::string to_string(const Holder& holder);
 
 /// The processes that have a node of the function open: its VFIO group's or its own, its UIO node, its resource files.
-/// Without root, those of this user only. Fails never.
+/// Without root, those of this user only. Never fails.
 std::vector<Holder> holders_of(const Bdf& bdf, const SysfsRoot& root = {});
 
 /// Whether some process has the function's VFIO group or the function itself open, so that unbinding it from vfio-pci

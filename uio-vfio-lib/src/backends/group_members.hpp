@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "fork_guard.hpp"
 #include "uiovfio/bdf.hpp"
 
 namespace uiovfio::detail {
@@ -30,7 +31,8 @@ class GroupMembers {
     using Groups = std::map<std::pair<pid_t, std::string>, Group>;
 
   public:
-    /// A device's part in its group. Move-only; leaves when destroyed.
+    /// A device's part in its group. Move-only; leaves when destroyed. A fork() comes before it leaves or after, so
+    /// that a child can ask whether it has.
     class Member {
       public:
         Member() noexcept = default;
@@ -100,17 +102,18 @@ class GroupMembers {
         auto group = groups_.find(key);
         if (group != groups_.end() && group->second.members.contains(bdf)) return Joining::member_already;
         if (group == groups_.end()) {
-            std::unique_ptr<Shared> shared = make();
-            if (!shared) return Joining::not_made;
-            group = groups_.emplace(key, Group{std::move(shared), {}}).first;
+            Group made{make(), {bdf}};
+            if (!made.shared) return Joining::not_made;
+            group = groups_.emplace(key, std::move(made)).first;
+        } else {
+            group->second.members.insert(bdf);
         }
-        group->second.members.insert(bdf);
         member = Member{*this, group, bdf};
         return Joining::joined;
     }
 
   private:
-    std::mutex mutex_;
+    ForkMutex mutex_;  // a child leaves the groups of its parent's
     Groups groups_;
 };
 

@@ -15,6 +15,7 @@
 #include "backend_list.hpp"
 #include "backends/group_members.hpp"
 #include "backends/vfio_device.hpp"
+#include "backends/vfio_refusal.hpp"
 #include "guarded.hpp"
 #include "iommufd_calls.hpp"
 #include "iova_space.hpp"
@@ -70,7 +71,8 @@ class Opening {
     Opening(const Bdf& bdf, const OpenOptions& options, System& system)
         : options_{options}, system_{system}, function_{describe(bdf, options.root)}, object_{to_string(bdf)} {
         wait_for_node();
-        if (const auto obstacle = why_not(function_, "iommufd", options.root)) throw_obstacle(*obstacle);
+        if (const auto obstacle = obstacle_before_opening(function_, "iommufd", options.root))
+            throw_obstacle(*obstacle);
     }
 
     Opened run() {
@@ -95,7 +97,7 @@ class Opening {
             }
             error = bound.error;
             opened.device.close();
-            if (error != EBUSY && error != EINVAL) break;
+            if (!may_pass(error)) break;
         }
         if (error == 0)
             throw Error{Errc::device_busy, object_, "this process has the device open already", 0,
@@ -125,7 +127,7 @@ class Opening {
         if (error == ENOENT || error == ENODEV || error == ENXIO)
             throw Error{Errc::no_vfio, object_, fmt::format("cannot open {}", node), error,
                         "load the kernel's modules with `modprobe -a iommufd vfio-pci`"};
-        throw Error{Errc::system_error, object_, fmt::format("cannot open {}", node), error};
+        fail(fmt::format("opening {}", node), error);
     }
 
     std::unique_ptr<AddressSpace> make_space() {
@@ -146,12 +148,12 @@ class Opening {
             fail("IOMMU_IOAS_ALLOW_IOVAS", error);
         try {
             if (const int error = iommufd::attach(system_, device, space.id))
-                fail("VFIO_DEVICE_ATTACH_IOMMUFD_PT", error);
+                fail("VFIO_DEVICE_ATTACH_IOMMUFD_PT", error, VfioStep::take_iommu);
             auto found = iommufd::ioas_iova_ranges(system_, iommu, space.id);
             if (!found) fail("IOMMU_IOAS_IOVA_RANGES", found.error);
             space.granule = std::max(found.value.alignment, kPage);
             space.ranges = std::move(found.value.ranges);
-            if (const int error = allow_all_but_0(space)) fail("IOMMU_IOAS_ALLOW_IOVAS", error);
+            if (const int error = allow_all_but_0(space)) fail("IOMMU_IOAS_ALLOW_IOVAS", error, VfioStep::take_iommu);
         } catch (...) {
             allow_all_but_0(space);
             throw;
@@ -168,12 +170,13 @@ class Opening {
         return iommufd::ioas_allow_iovas(system_, space.iommufd.get(), space.id, allowed);
     }
 
+    /// Whether another process is in the way, which may be about to end.
+    [[nodiscard]] bool may_pass(int error) const {
+        return error == EBUSY || error == EINVAL || error == EAGAIN ||
+               (error == EPERM && may_pass_interrupts(options_.root, UnsafeInterrupts::iommufd));
+    }
+
     [[noreturn]] void throw_bind(int error) const {
-        if (error == EPERM)
-            throw Error{Errc::no_iommu, object_, "the IOMMU does not remap interrupts, so the kernel refuses VFIO",
-                        error,
-                        "turn interrupt remapping on (QEMU: -machine kernel-irqchip=split -device "
-                        "intel-iommu,intremap=on)"};
         if (error == EBUSY)
             throw Error{Errc::group_busy, object_,
                         fmt::format("another process holds IOMMU group {}", *function_.iommu_group), error,
@@ -181,12 +184,12 @@ class Opening {
         if (error == EINVAL)
             throw Error{Errc::device_busy, object_, "another process has the device open", error,
                         "end that process; `fuser -v /dev/vfio/* /dev/vfio/devices/*` names it"};
-        fail("VFIO_DEVICE_BIND_IOMMUFD", error);
+        // The kernel opens the device with it, and asks whether its interrupts are remapped.
+        fail("VFIO_DEVICE_BIND_IOMMUFD", error, error == EPERM ? VfioStep::take_iommu : VfioStep::open_device);
     }
 
-    [[noreturn]] void fail(std::string_view call, int error) const {
-        const bool gone = error == ENODEV || error == ENXIO;
-        throw Error{gone ? Errc::device_gone : Errc::system_error, object_, fmt::format("{} failed", call), error};
+    [[noreturn]] void fail(std::string_view call, int error, VfioStep step = VfioStep::ask) const {
+        throw vfio_refusal(step, call, error, function_, UnsafeInterrupts::iommufd, options_.root);
     }
 
     const OpenOptions& options_;
@@ -197,8 +200,8 @@ class Opening {
 
 class IommufdBackend final : public VfioDevice {
   public:
-    IommufdBackend(const Bdf& bdf, System& system, Opened opened)
-        : VfioDevice{bdf, system, std::move(opened.device)}, group_{std::move(opened.member)} {}
+    IommufdBackend(const Bdf& bdf, System& system, Opened opened, const SysfsRoot& root)
+        : VfioDevice{bdf, system, std::move(opened.device), root}, group_{std::move(opened.member)} {}
 
     ~IommufdBackend() override { close(); }
 
@@ -220,6 +223,7 @@ class IommufdBackend final : public VfioDevice {
     // the address space is the only one, so that nothing here can differ from it when a further device narrows what can
     // be mapped.
     Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) override {
+        MappingRecord::Room room;
         const std::lock_guard lock{group_->mutex};
         const auto map_at = [&](std::optional<Iova> place) {
             return iommufd::ioas_map(system(), group_->iommufd.get(), group_->id, place, memory, direction);
@@ -229,7 +233,7 @@ class IommufdBackend final : public VfioDevice {
         // Another device of the group is there, of which this one's record knows nothing.
         if (!mapped && !wanted && place) mapped = map_at(std::nullopt);
         if (!mapped) throw_map(wanted, memory.size(), mapped.error);
-        mapped_.add(mapped.value, memory.size());
+        mapped_.add(std::move(room), mapped.value, memory.size());
         return mapped.value;
     }
 
@@ -263,7 +267,8 @@ class IommufdBackend final : public VfioDevice {
 
     void give_up_to_parent() noexcept override {
         VfioDevice::give_up_to_parent();
-        group_->iommufd.close();  // before the address space's destructor could end the parent's
+        // Before the address space's destructor could end the parent's; there is none once the device is closed.
+        if (group_) group_->iommufd.close();
     }
 
   private:
@@ -335,7 +340,7 @@ class IommufdBackend final : public VfioDevice {
 }  // namespace
 
 std::shared_ptr<Backend> open_iommufd(const Bdf& bdf, const OpenOptions& options, System& system) {
-    return std::make_shared<IommufdBackend>(bdf, system, Opening{bdf, options, system}.run());
+    return make_fork_guarded<IommufdBackend>(bdf, system, Opening{bdf, options, system}.run(), options.root);
 }
 
 std::shared_ptr<Backend> open_iommufd(const Bdf& bdf, const OpenOptions& options) {

@@ -16,6 +16,10 @@ namespace uiovfio::detail {
 
 namespace {
 
+// Of a region that is covered: each chunk of ones takes one of the mappings that a process may have (65530 by default),
+// and some devices have BARs of hundreds of GiB.
+constexpr std::size_t kOnesAtOnce = 16 * AllOnes::kChunk;
+
 std::uint64_t rounded_to_pages(std::uint64_t length) noexcept {
     const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     return (length + page - 1) / page * page;
@@ -91,10 +95,9 @@ void MappedRegion::presence_changed(bool is_present) noexcept {
 }
 
 void MappedRegion::cover_in_child() noexcept {
-    // Held by a thread that the child does not have: it was about to map, and nobody has the address yet.
-    const std::unique_lock lock{mutex_, std::try_to_lock};
+    // Not with the lock: a thread that the child does not have may hold it, in the middle of whatever it did.
     is_closed_ = true;
-    if (lock) cover_locked();
+    cover_locked();
 }
 
 void MappedRegion::close() noexcept {
@@ -106,15 +109,20 @@ void MappedRegion::close() noexcept {
 void MappedRegion::cover_locked() noexcept {
     if (base_ == nullptr) return;
     range_.set_covered(true);
-    for (std::size_t offset = 0; offset < length_; offset += AllOnes::kChunk) {
-        void* at = base_ + offset;
-        const std::size_t length = std::min(AllOnes::kChunk, length_ - offset);
-        if (system_.mmap(at, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, range_.ones(), 0) == MAP_FAILED)
-            system_.mmap(at, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    // One mapping in place of what was there cannot be one too many. The fault of an access puts the ones there.
+    if (system_.mmap(base_, length_, PROT_READ | PROT_WRITE, kNothing | MAP_FIXED, range_.ones(), AllOnes::kBeyond) ==
+        MAP_FAILED) {
+        system_.mmap(base_, length_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+        return;
     }
+    // Where registers are, they are there already: some thread may block the signal. Best effort.
+    for (std::size_t offset = 0; offset < std::min(length_, kOnesAtOnce); offset += AllOnes::kChunk)
+        system_.mmap(base_ + offset, std::min(AllOnes::kChunk, length_ - offset), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_FIXED, range_.ones(), 0);
 }
 
 bool MappedRegion::uncover() noexcept {
+    if (is_closed_) return false;  // for good; and a child cannot have the lock
     const std::lock_guard lock{mutex_};
     if (base_ == nullptr || !range_.is_covered()) return true;
     if (is_closed_ || is_lost_) return false;

@@ -31,6 +31,8 @@ class MappedRegion {
     /// Before anything else: what there is to map. `object` is the region's name in errors ("0000:01:00.0 BAR0").
     void describe(std::string object, std::uint64_t size, std::vector<Area> mappable);
 
+    /// "0000:01:00.0 BAR0"
+    [[nodiscard]] const std::string& object() const noexcept { return object_; }
     [[nodiscard]] bool is_mappable(std::uint64_t offset, std::uint64_t length) const noexcept;
 
     /// The address of byte 0. The whole region gets its addresses at once, and each part that can be mapped is put
@@ -62,7 +64,7 @@ class MappedRegion {
     void map_whole();
     /// Null, or the first that the kernel refuses.
     const Area* map_areas(std::byte* base) noexcept;
-    void cover_locked() noexcept;  ///< what is mapped
+    void cover_locked() noexcept;  ///< with the lock, or in a child
 
     System& system_;
     std::string object_;

@@ -23,6 +23,7 @@
 #include "guarded.hpp"
 #include "iova_space.hpp"
 #include "text.hpp"
+#include "zeroed_memory.hpp"
 
 namespace uiovfio {
 
@@ -31,6 +32,8 @@ namespace detail {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+// As of the device's property `memory-size` in QEMU.
+constexpr std::uint64_t kMostMemory = std::uint64_t{4} << 30;
 
 // What x86 keeps out of every IOMMU's aperture: writes there are interrupts.
 constexpr std::uint64_t kMessageWindowFirst = 0xfee00000;
@@ -83,6 +86,32 @@ void write_as_device(std::byte* to, const void* from, std::size_t length) noexce
         std::memcpy(to, from, length);
     }
 }
+
+/// The machine's memory, as far as it matters: the pages whose addresses somebody has asked for. Not thread-safe.
+class SimMemory {
+  public:
+    std::uint64_t address_of(std::span<std::byte> page) {
+        for (const auto& [address, memory] : pages_)
+            if (memory.data() == page.data()) return address;
+        const std::uint64_t address = next_;
+        next_ += (page.size() + kPage - 1) / kPage * kPage;
+        pages_.emplace(address, page);
+        return address;
+    }
+
+    /// From the address to the end of what lies there; empty where nothing does.
+    [[nodiscard]] std::span<std::byte> at(std::uint64_t address) const noexcept {
+        auto found = pages_.upper_bound(address);
+        if (found == pages_.begin()) return {};
+        --found;
+        const std::uint64_t offset = address - found->first;
+        return offset < found->second.size() ? found->second.subspan(offset) : std::span<std::byte>{};
+    }
+
+  private:
+    std::map<std::uint64_t, std::span<std::byte>> pages_;
+    std::uint64_t next_ = std::uint64_t{1} << 32;  // what lies below is left to firmware and devices
+};
 
 /// An IOMMU's page table, by mapping. Not thread-safe.
 class SimIommu {
@@ -146,10 +175,10 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
                   {Iova{kMessageWindowLast + 1}, Iova{(std::uint64_t{1} << options.address_width) - 1}}},
                  kPage},
           config_{options.vectors, msi_vectors_, msix_bar_size_, pba_offset_, options.memory_size, options.can_reset},
-          memory_(options.memory_size),
+          memory_{options.memory_size, object()},
           table_(std::size_t{options.vectors} * kEntryBytes),
           pending_(options.vectors) {
-        pcienic_core_init(&core_, &kOps, this, options.vectors, memory_.data(), memory_.size());
+        pcienic_core_init(&core_, &kOps, this, options.vectors, device_memory(), memory_.bytes().size());
         mask_table();
         worker_ = std::thread{[this] {
             begun_.count_down();
@@ -172,9 +201,13 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     void config_write(std::uint16_t offset, unsigned width, std::uint32_t value) override {
         const std::lock_guard lock{mutex_};
         if (removed_) return;
+        const bool was_awake = config_.is_in_d0();
         const bool was_master = is_bus_master();
         config_.write(offset, width, value);
-        if (!was_master && is_bus_master()) tell_interrupt_mode();
+        if (config_.starts_reset(offset, width, value)) reset_by_driver();
+        const bool is_master_now = !was_master && is_bus_master();
+        if (is_master_now) tell_interrupt_mode();
+        if (is_master_now || (!was_awake && config_.is_in_d0())) start_work();  // what waited for it
         deliver_pending();
         drive_intx();
     }
@@ -186,7 +219,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
             case PCIENIC_BAR_MSIX:
                 return {.size = msix_bar_size_};
             case PCIENIC_BAR_MEMORY:
-                return {.size = memory_.size(), .is_64bit = true, .is_prefetchable = true};
+                return {.size = memory_.bytes().size(), .is_64bit = true, .is_prefetchable = true};
             default:
                 return {};
         }
@@ -210,7 +243,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
             case PCIENIC_BAR_MSIX:
                 return msix_read(offset, width);
             default:
-                return load_little_endian(&memory_[offset], width);
+                return load_little_endian(device_memory() + offset, width);
         }
     }
 
@@ -225,7 +258,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
                 msix_write(offset, width, value);
                 break;
             default:
-                std::memcpy(&memory_[offset], &value, width);
+                std::memcpy(device_memory() + offset, &value, width);
                 break;
         }
     }
@@ -361,6 +394,9 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     }
 
     [[nodiscard]] bool can_reset() const noexcept override { return options_.can_reset; }
+    // What was made for this process is as after a reset; but one that stands for a device without stands for all of
+    // it.
+    [[nodiscard]] bool was_reset() const noexcept override { return options_.can_reset; }
 
     void reset() override {
         const std::lock_guard lock{mutex_};
@@ -390,6 +426,11 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
         fail_next_unmap_ = true;
     }
 
+    std::uint64_t physical_address(std::span<std::byte> page) {
+        const std::lock_guard lock{mutex_};
+        return physical_.address_of(page);
+    }
+
     bool settle(std::chrono::nanoseconds patience) noexcept {
         std::unique_lock lock{mutex_};
         return idle_.wait_for(lock, patience, [this] { return !work_ || stop_; });
@@ -415,6 +456,10 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     }
 
   private:
+    [[nodiscard]] std::uint8_t* device_memory() const noexcept {
+        return reinterpret_cast<std::uint8_t*>(memory_.bytes().data());
+    }
+
     static SimBackend& self(void* opaque) noexcept { return *static_cast<SimBackend*>(opaque); }
 
     static const PcienicOps kOps;
@@ -423,6 +468,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     template <class AccessMemory>
     PcienicDmaResult dma(std::uint64_t address, std::size_t length, bool is_write, AccessMemory&& access_memory) {
         if (!is_bus_master() || removed_) return PCIENIC_DMA_FAULT;
+        if (!options_.translates) return dma_untranslated(address, length, access_memory);
         for (const bool touch : {false, true}) {
             for (std::size_t done = 0; done < length;) {
                 const auto memory = iommu_.translate(address + done, is_write);
@@ -438,6 +484,24 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
         return PCIENIC_DMA_OK;
     }
 
+    // Where there is no memory, a bus of x86 takes writes and forgets them, and gives all ones; the device is told of
+    // no error.
+    template <class AccessMemory>
+    PcienicDmaResult dma_untranslated(std::uint64_t address, std::size_t length, AccessMemory&& access_memory) {
+        std::array<std::byte, 256> nothing;
+        for (std::size_t done = 0; done < length;) {
+            auto memory = physical_.at(address + done);
+            if (memory.empty()) {
+                nothing.fill(std::byte{0xff});
+                memory = nothing;
+            }
+            const std::size_t piece = std::min(memory.size(), length - done);
+            access_memory(memory.first(piece), done);
+            done += piece;
+        }
+        return PCIENIC_DMA_OK;
+    }
+
     // The device's bottom half.
     void work() {
         std::unique_lock lock{mutex_};
@@ -445,7 +509,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
             wake_.wait(lock, [this] { return work_ || stop_; });
             if (stop_) return;
             work_ = false;
-            pcienic_core_run(&core_);
+            if (config_.is_in_d0()) pcienic_core_run(&core_);  // what is left waits for the device to be woken
             if (!work_) idle_.notify_all();
             lock.unlock();
             std::this_thread::yield();  // between two budgets, others have their turn
@@ -454,8 +518,25 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     }
 
     [[nodiscard]] std::uint32_t command() const noexcept { return config_.read(config::kCommand, 2); }
-    [[nodiscard]] bool is_bus_master() const noexcept { return (command() & config::kCommandBusMaster) != 0; }
-    [[nodiscard]] bool answers() const noexcept { return !removed_ && (command() & config::kCommandMemory) != 0; }
+    [[nodiscard]] bool is_bus_master() const noexcept {
+        return config_.is_in_d0() && (command() & config::kCommandBusMaster) != 0;
+    }
+    [[nodiscard]] bool answers() const noexcept {
+        return !removed_ && config_.is_in_d0() && (command() & config::kCommandMemory) != 0;
+    }
+
+    void start_work() noexcept {
+        work_ = true;
+        wake_.notify_one();
+    }
+
+    /// As through VFIO, whose kernel carries it out, and keeps configuration space and the MSI-X table over it.
+    void reset_by_driver() {
+        config_.wake();
+        std::fill(pending_.begin(), pending_.end(), false);
+        pcienic_core_reset(&core_, PCIENIC_RESET_FUNCTION_LEVEL);
+        tell_interrupt_mode();
+    }
     void require_present() const {
         if (removed_) throw Error{Errc::device_gone, object(), "the device was removed"};
     }
@@ -548,7 +629,7 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     // As vfio-pci does it: a level that is high fires once, and the line is masked until it is unmasked.
     void drive_intx() noexcept {
         if (armed_ != InterruptMode::intx || !intx_level_ || intx_masked_) return;
-        if ((command() & config::kCommandIntxDisable) != 0) return;
+        if (!config_.is_in_d0() || (command() & config::kCommandIntxDisable) != 0) return;
         intx_masked_ = true;
         if (is_connected(0)) signal(event_fds_.front());
     }
@@ -591,11 +672,12 @@ class SimBackend final : public Backend, public std::enable_shared_from_this<Sim
     std::condition_variable wake_;
     std::condition_variable idle_;
     SimConfig config_;
-    std::vector<std::uint8_t> memory_;
+    ZeroedMemory memory_;
     std::vector<std::uint8_t> table_;
     std::vector<bool> pending_;
     PcienicCore core_{};
     SimIommu iommu_;
+    SimMemory physical_;
     std::optional<InterruptMode> armed_;
     std::vector<int> event_fds_;  // of the vectors that the kernel holds; -1 without a handler
     std::array<int, 2> device_events_{-1, -1};
@@ -631,11 +713,7 @@ const PcienicOps SimBackend::kOps{
             self(opaque).intx_level_ = level;
             self(opaque).drive_intx();
         },
-    .schedule =
-        [](void* opaque) {
-            self(opaque).work_ = true;
-            self(opaque).wake_.notify_one();
-        },
+    .schedule = [](void* opaque) { self(opaque).start_work(); },
     .guest_error = [](void*, unsigned, std::uint64_t) {},  // the error latch tells
     .bus_master = [](void* opaque) { return self(opaque).is_bus_master(); },
     .memory_written = nullptr,
@@ -643,7 +721,7 @@ const PcienicOps SimBackend::kOps{
 };
 
 std::shared_ptr<Backend> open_sim(const Bdf& bdf, const OpenOptions& /*options*/) {
-    return std::make_shared<SimBackend>(SimOptions{.bdf = bdf});
+    return make_fork_guarded<SimBackend>(SimOptions{.bdf = bdf});
 }
 
 }  // namespace detail
@@ -656,9 +734,12 @@ Device open_sim(const SimOptions& options) {
         refuse(fmt::format("{} vectors: there can be 1 to {}", options.vectors, PCIENIC_MAX_VECTORS));
     if (options.memory_size < detail::kPage || !std::has_single_bit(options.memory_size))
         refuse(fmt::format("{} bytes of memory: a power of two from {} is wanted", options.memory_size, detail::kPage));
+    if (options.memory_size > detail::kMostMemory)
+        refuse(fmt::format("{} of memory: the device has at most {}", detail::bytes_text(options.memory_size),
+                           detail::bytes_text(detail::kMostMemory)));
     if (options.address_width != 39 && options.address_width != 48)
         refuse(fmt::format("an address width of {} bits: IOMMUs have 39 or 48", options.address_width));
-    auto backend = detail::traced(options.bdf, std::make_shared<detail::SimBackend>(options), options.trace);
+    auto backend = detail::traced(options.bdf, detail::make_fork_guarded<detail::SimBackend>(options), options.trace);
     return DeviceFactory::make(options.bdf, backend, options.bus_master);
 }
 
@@ -693,6 +774,11 @@ void report_error(const Device& device) noexcept {
 std::uint64_t iommu_faults(const Device& device) noexcept {
     const auto backend = simulated(device);
     return backend ? backend->iommu_faults() : 0;
+}
+
+std::uint64_t physical_address(const Device& device, std::span<std::byte> page) {
+    const auto backend = simulated(device);
+    return backend ? backend->physical_address(page) : 0;
 }
 
 void fail_next_unmap(const Device& device) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backends/sim_config.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "pcienic_regs.h"
@@ -84,11 +85,26 @@ SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_
     put(kExpress + 2, 2, 0x0002);
     // Role-based error reporting, and function-level reset where there is one.
     put(kExpress + 4, 4, 0x00008000U | (has_reset ? 0x10000000U : 0U));
-    allow(kExpress + 8, 2, 0x000f);     // device control: error reporting enables
+    allow(kExpress + 8, 2, 0x000f);     // device control: error reporting enables; its reset bit reads 0
     put(kExpress + 12, 4, 0x00000011);  // link: 2.5 GT/s, x1
     put(kExpress + 18, 2, 0x0011);
 
+    // Advanced error reporting (7.8.4), of a device that has no errors: the bits that QEMU gives its devices, with the
+    // defaults of the specification.
+    constexpr std::uint32_t kUncorrectable = 0x03fff030;
+    constexpr std::uint32_t kFatal = 0x00462030;
+    constexpr std::uint32_t kCorrectable = 0x0000f1c1;
+    constexpr std::uint32_t kMaskedCorrectable = 0x0000e000;
+    constexpr std::uint32_t kEcrcCapable = 0x000000a0;
+    constexpr std::uint32_t kEcrcEnable = 0x00000140;
     put(kErrorReporting, 4, extended_header(extended_capability::kAdvancedErrorReporting, 2, kSerialNumber));
+    allow(kErrorReporting + 0x08, 4, kUncorrectable);  // mask
+    put(kErrorReporting + 0x0c, 4, kFatal);            // severity
+    allow(kErrorReporting + 0x0c, 4, kUncorrectable);
+    put(kErrorReporting + 0x14, 4, kMaskedCorrectable);  // mask
+    allow(kErrorReporting + 0x14, 4, kCorrectable);
+    put(kErrorReporting + 0x18, 4, kEcrcCapable);  // capabilities and control
+    allow(kErrorReporting + 0x18, 4, kEcrcEnable);
     put(kSerialNumber, 4, extended_header(extended_capability::kSerialNumber, 1, kDvsec));
     put(kSerialNumber + 4, 8, kSerial);
     put(kDvsec, 4, extended_header(extended_capability::kDesignatedVendorSpecific, 1, 0));
@@ -119,9 +135,21 @@ void SimConfig::set(std::uint16_t offset, unsigned width, std::uint64_t value) n
 
 void SimConfig::reset() noexcept {
     constexpr std::uint16_t kNote = kDvsec + PCIENIC_DVSEC_NOTE_OFFSET;
-    const std::uint32_t note = read(kNote, 4);
+    const auto before = bytes_;
     bytes_ = initial_;
-    set(kNote, 4, note);
+    const auto keep = [&](std::uint16_t offset, std::size_t length) {
+        std::copy_n(before.begin() + offset, length, bytes_.begin() + offset);
+    };
+    keep(kErrorReporting, kErrorReportingBytes);
+    keep(kNote, 4);
+}
+
+bool SimConfig::starts_reset(std::uint16_t offset, unsigned width, std::uint32_t value) const noexcept {
+    constexpr std::uint16_t kHighByteOfControl = kExpress + 9;
+    constexpr std::uint32_t kInitiate = 0x80;
+    const bool can_reset = (read(kExpress + 4, 4) & 0x10000000U) != 0;
+    return can_reset && offset <= kHighByteOfControl && kHighByteOfControl - offset < static_cast<int>(width) &&
+           (value >> (8 * (kHighByteOfControl - offset)) & kInitiate) != 0;
 }
 
 void SimConfig::put(std::uint16_t offset, unsigned width, std::uint64_t value) noexcept {

@@ -23,6 +23,7 @@ class SimConfig {
     static constexpr std::uint16_t kExpress = 0x80;
     static constexpr std::uint16_t kVendor = 0xc0;
     static constexpr std::uint16_t kErrorReporting = 0x100;
+    static constexpr std::uint16_t kErrorReportingBytes = 0x48;
     static constexpr std::uint16_t kSerialNumber = 0x150;
     static constexpr std::uint16_t kDvsec = 0x160;
 
@@ -35,6 +36,10 @@ class SimConfig {
     void set(std::uint16_t offset, unsigned width, std::uint64_t value) noexcept;
     /// Everything but sticky bytes as after power-on.
     void reset() noexcept;
+    /// Whether that write asks for a function-level reset: the device control register's bit 15.
+    [[nodiscard]] bool starts_reset(std::uint16_t offset, unsigned width, std::uint32_t value) const noexcept;
+    [[nodiscard]] bool is_in_d0() const noexcept { return (read(kPowerManagement + 4, 2) & 3U) == 0; }
+    void wake() noexcept { set(kPowerManagement + 4, 1, read(kPowerManagement + 4, 1) & ~3U); }
 
   private:
     void put(std::uint16_t offset, unsigned width, std::uint64_t value) noexcept;

@@ -121,6 +121,7 @@ class TracedBackend final : public Backend {
         return Backend::unanswered() + inner_->unanswered();
     }
 
+    [[nodiscard]] std::mutex& command_mutex() noexcept override { return inner_->command_mutex(); }
     [[nodiscard]] std::uint16_t config_size() const noexcept override { return inner_->config_size(); }
 
     [[nodiscard]] std::uint32_t config_read(std::uint16_t offset, unsigned width) override {
@@ -168,6 +169,7 @@ class TracedBackend final : public Backend {
         {
             const std::lock_guard lock{mutex_};
             head.address = left_.empty() ? 0 : 1;
+            event_fds_.reserve(event_fds.size());  // nothing may fail once the vectors are armed
         }
         record(
             head,
@@ -184,6 +186,7 @@ class TracedBackend final : public Backend {
         record(
             {.kind = TraceKind::arm, .detail = narrow(mode), .index = narrow16(first), .value = event_fds.size()},
             [&](RecordHead&) {
+                event_fds_.reserve(first + event_fds.size());
                 inner_->arm_some(mode, first, event_fds);
                 remember(first, event_fds);
             },
@@ -197,8 +200,11 @@ class TracedBackend final : public Backend {
             inner_->disarm(mode);
             if (!file_.is_recording()) return;
             left_.clear();
-            for (unsigned vector = 0; vector < event_fds_.size(); ++vector)
-                if (const std::uint64_t count = count_left(event_fds_[vector])) left_[vector] = count;
+            std::error_code no_memory;  // then the trace lacks some: the vectors are disarmed
+            guarded(no_memory, [&] {
+                for (unsigned vector = 0; vector < event_fds_.size(); ++vector)
+                    if (const std::uint64_t count = count_left(event_fds_[vector])) left_[vector] = count;
+            });
         });
     }
 
@@ -274,7 +280,9 @@ class TracedBackend final : public Backend {
         inner_->dma_unmap_all();
     }
 
+    [[nodiscard]] bool is_shared() const noexcept override { return inner_->is_shared(); }
     [[nodiscard]] bool can_reset() const noexcept override { return inner_->can_reset(); }
+    [[nodiscard]] bool was_reset() const noexcept override { return inner_->was_reset(); }
 
     void reset() override {
         record({.kind = TraceKind::reset}, [&](RecordHead&) { inner_->reset(); });
@@ -420,7 +428,7 @@ class TracedBackend final : public Backend {
     void look(MemoryWriter writer) {
         if (memory_.empty()) return;
         const Clock::time_point now = Clock::now();
-        memory_.look([&](const TraceMemory::Change& change) {
+        const auto tell = [&](const TraceMemory::Change& change) {
             const bool is_readable_only = change.direction == DmaDirection::to_device;
             RecordHead head{.kind = TraceKind::memory,
                             .detail = narrow(is_readable_only ? MemoryWriter::driver : writer),
@@ -428,7 +436,8 @@ class TracedBackend final : public Backend {
                             .value = change.bytes.size()};
             stamp(head, now);
             file_.append(head, change.bytes, change.changed_bits);
-        });
+        };
+        memory_.look(TraceMemory::Tell{tell});
     }
 
     void stamp(RecordHead& head, Clock::time_point now) noexcept {
@@ -458,7 +467,7 @@ class TracedBackend final : public Backend {
 
 std::shared_ptr<Backend> traced(const Bdf& bdf, std::shared_ptr<Backend> backend, const TraceOptions& options) {
     if (options.file.empty()) return backend;
-    return std::make_shared<TracedBackend>(bdf, std::move(backend), options);
+    return make_fork_guarded<TracedBackend>(bdf, std::move(backend), options);
 }
 
 }  // namespace detail

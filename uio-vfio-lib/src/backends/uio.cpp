@@ -41,7 +41,7 @@ class UioBackend final : public SysfsDevice {
     }
 
     void arm(InterruptMode /*mode*/, std::span<const int> event_fds) override {
-        const std::lock_guard lock{mutex_};
+        const std::scoped_lock lock{command_mutex(), mutex_};
         poll_.reset();  // what it still signals is an eventfd of before, on which nobody waits any more
         event_fd_ = event_fds.front();
         set_masked(true);
@@ -52,18 +52,18 @@ class UioBackend final : public SysfsDevice {
 
     // The request stays: ending it would signal the eventfd, while there may still be somebody who waits.
     void disarm(InterruptMode /*mode*/) override {
-        const std::lock_guard lock{mutex_};
+        const std::scoped_lock lock{command_mutex(), mutex_};
         event_fd_ = -1;
         set_masked(true);
     }
 
     void mask_intx() override {
-        const std::lock_guard lock{mutex_};
+        const std::scoped_lock lock{command_mutex(), mutex_};
         set_masked(true);
     }
 
     void unmask_intx() override {
-        const std::lock_guard lock{mutex_};
+        const std::scoped_lock lock{command_mutex(), mutex_};
         unmask_locked();
     }
 
@@ -156,7 +156,7 @@ class UioBackend final : public SysfsDevice {
 std::shared_ptr<Backend> open_uio(const Bdf& bdf, const OpenOptions& options, System& system) {
     PciFunction function = describe(bdf, options.root);
     if (const auto obstacle = uiovfio::why_not(function, "uio", options.root)) throw_obstacle(*obstacle);
-    return std::make_shared<UioBackend>(bdf, options, system, std::move(function));
+    return make_fork_guarded<UioBackend>(bdf, options, system, std::move(function));
 }
 
 std::shared_ptr<Backend> open_uio(const Bdf& bdf, const OpenOptions& options) {

@@ -19,8 +19,8 @@ namespace {
 
 class VfioBackend final : public VfioDevice {
   public:
-    VfioBackend(const Bdf& bdf, System& system, VfioOpened opened)
-        : VfioDevice{bdf, system, std::move(opened.device)}, group_{std::move(opened.member)} {}
+    VfioBackend(const Bdf& bdf, System& system, VfioOpened opened, const SysfsRoot& root)
+        : VfioDevice{bdf, system, std::move(opened.device), root}, group_{std::move(opened.member)} {}
 
     ~VfioBackend() override { close(); }
 
@@ -36,10 +36,11 @@ class VfioBackend final : public VfioDevice {
     }
 
     Iova dma_map(std::optional<Iova> wanted, std::span<std::byte> memory, DmaDirection direction) override {
+        MappingRecord::Room room;
         const Iova iova = group_->space->take(object() + " DMA", wanted, memory);
         const int error = vfio::map_dma(system(), container(), iova, memory, direction);
         if (error == 0) {
-            mapped_.add(iova, memory.size());
+            mapped_.add(std::move(room), iova, memory.size());
             return iova;
         }
         group_->space->give_back(iova, memory.size());
@@ -76,6 +77,7 @@ class VfioBackend final : public VfioDevice {
 
     void give_up_to_parent() noexcept override {
         VfioDevice::give_up_to_parent();
+        if (!group_) return;  // it is closed already, and only not yet destroyed
         group_->group.close();
         group_->container.close();
     }
@@ -142,7 +144,7 @@ class VfioBackend final : public VfioDevice {
 }  // namespace
 
 std::shared_ptr<Backend> open_vfio(const Bdf& bdf, const OpenOptions& options, System& system) {
-    return std::make_shared<VfioBackend>(bdf, system, open_in_group(kType1Group, bdf, options, system));
+    return make_fork_guarded<VfioBackend>(bdf, system, open_in_group(kType1Group, bdf, options, system), options.root);
 }
 
 std::shared_ptr<Backend> open_vfio(const Bdf& bdf, const OpenOptions& options) {

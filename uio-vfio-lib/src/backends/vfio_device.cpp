@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "reset_method.hpp"
+#include "sysfs_files.hpp"
 #include "uiovfio/config_space.hpp"
 
 namespace uiovfio::detail {
@@ -32,7 +34,7 @@ unsigned index_of(DeviceEvent event) noexcept {
 
 }  // namespace
 
-VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file)
+VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file, const SysfsRoot& root)
     : Backend{bdf}, system_{system}, device_{std::move(file)}, mappings_{MappedRegion{system}, MappedRegion{system},
                                                                          MappedRegion{system}, MappedRegion{system},
                                                                          MappedRegion{system}, MappedRegion{system}} {
@@ -42,9 +44,13 @@ VfioDevice::VfioDevice(const Bdf& bdf, System& system, File file)
         throw Error{Errc::unsupported, object(), "this VFIO device is no PCI function"};
     can_reset_ = info.value.can_reset;
     for (unsigned region = 0; region <= VFIO_PCI_CONFIG_REGION_INDEX; ++region) load_region(region);
+    load_msix_table();
     for (unsigned bar = 0; bar < kBarCount; ++bar) load_bar(bar);
     for (unsigned index = 0; index < std::min<std::size_t>(info.value.interrupt_indices, interrupts_.size()); ++index)
         load_interrupts(index);
+    // drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_enable(): the kernel says that it can reset the function where it
+    // has just done so.
+    was_reset_ = can_reset_ && ends_dma(root);
 }
 
 void VfioDevice::close_device() noexcept {
@@ -80,9 +86,12 @@ volatile void* VfioDevice::map(unsigned bar, std::uint64_t offset, std::uint64_t
     return mappings_[bar].map(device(), regions_[bar].offset) + offset;
 }
 
-// Through the mapping where there is one: the kernel's file splits 8-byte accesses, on most versions.
+// Through the mapping where there is one: it is the shorter way, and has every width.
 std::uint64_t VfioDevice::region_read(unsigned bar, std::uint64_t offset, unsigned width) {
-    if (!is_mappable(bar, offset, width)) return read_file(bar, offset, width);
+    if (!is_mappable(bar, offset, width)) {
+        require_one_access(bar, offset, width);
+        return read_file(bar, offset, width);
+    }
     const volatile void* at = map(bar, offset, width);
     const std::uint64_t faults = mappings_[bar].faults();
     mappings_[bar].uncover();
@@ -92,7 +101,10 @@ std::uint64_t VfioDevice::region_read(unsigned bar, std::uint64_t offset, unsign
 }
 
 void VfioDevice::region_write(unsigned bar, std::uint64_t offset, unsigned width, std::uint64_t value) {
-    if (!is_mappable(bar, offset, width)) return write_file(bar, offset, width, value);
+    if (!is_mappable(bar, offset, width)) {
+        require_one_access(bar, offset, width);
+        return write_file(bar, offset, width, value);
+    }
     volatile void* at = map(bar, offset, width);
     const std::uint64_t faults = mappings_[bar].faults();
     mappings_[bar].uncover();
@@ -176,6 +188,32 @@ void VfioDevice::write_file(unsigned region, std::uint64_t offset, unsigned widt
     if (length != static_cast<ssize_t>(width)) throw_access(region, offset, length < 0 ? errno : 0, "write");
 }
 
+// vfio_pci_core_do_io_rw() of drivers/vfio/pci/vfio_pci_rdwr.c. Up to 4 bytes, aligned, it makes one access.
+void VfioDevice::require_one_access(unsigned bar, std::uint64_t offset, unsigned width) {
+    const auto refuse = [&](std::string what, std::string remedy) {
+        throw Error{Errc::unsupported, fmt::format("{} BAR{}", object(), bar), std::move(what), 0, std::move(remedy)};
+    };
+    const Area table = msix_table(bar);
+    if (offset < table.offset + table.length && table.offset < offset + width)
+        refuse(
+            fmt::format("the MSI-X table at {:#x} cannot be mapped, and the kernel's file leaves it out", table.offset),
+            "use Interrupts, or a kernel from 4.16 on, which maps it");
+    if (width <= 4) return;
+    if (bars_[bar].is_io) refuse("I/O space has no accesses of 8 bytes", "use two of 4");
+    if (!reads_8_bytes_at_once())
+        refuse(fmt::format("the 8 bytes at {:#x} cannot be mapped, and this kernel would make two accesses of them",
+                           offset),
+               "use two of 4 bytes if the device takes them, or a newer kernel");
+}
+
+// The version does not tell: the change is in stable kernels, too, and on some architectures came later. It brought a
+// function of this name with it, which is used for nothing else.
+bool VfioDevice::reads_8_bytes_at_once() {
+    std::call_once(asked_kernel_,
+                   [this] { reads_8_bytes_at_once_ = system_.has_kernel_function("vfio_pci_core_ioread64"); });
+    return reads_8_bytes_at_once_;
+}
+
 void VfioDevice::throw_access(unsigned region, std::uint64_t offset, int error, std::string_view what) const {
     const std::string where =
         region == VFIO_PCI_CONFIG_REGION_INDEX ? "configuration space" : fmt::format("BAR{}", region);
@@ -216,26 +254,46 @@ std::vector<Area> VfioDevice::mappable_areas(unsigned bar) {
     const Area whole{.offset = 0, .length = region.size};
     if (region.is_msix_mappable) return {whole};
     // Kernels that do not say MSIX_MAPPABLE refuse to map what contains the MSI-X table: its pages are left out.
-    const auto capability = find_msix();
-    if (!capability) return {whole};
-    const std::uint32_t entries = (config_read(*capability + 2, 2) & 0x7ffU) + 1;
-    const std::uint32_t place = config_read(*capability + 4, 4);
-    if ((place & 7U) != bar) return {whole};
+    const Area table = msix_table(bar);
+    if (table.length == 0) return {whole};
     const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    const std::uint64_t first = (place & ~7U) / page * page;
-    const std::uint64_t end = ((place & ~7U) + std::uint64_t{entries} * 16 + page - 1) / page * page;
+    const std::uint64_t first = table.offset / page * page;
+    const std::uint64_t end = (table.offset + table.length + page - 1) / page * page;
     std::vector<Area> left;
     if (first > 0) left.push_back({0, std::min(first, region.size)});
     if (end < region.size) left.push_back({end, region.size - end});
     return left;
 }
 
-std::optional<std::uint16_t> VfioDevice::find_msix() {
+void VfioDevice::load_msix_table() {
+    const auto capability = find_capability(capability::kMsix);
+    if (!capability) return;
+    const std::uint32_t entries = (config_read(*capability + 2, 2) & 0x7ffU) + 1;
+    const std::uint32_t place = config_read(*capability + 4, 4);
+    msix_bar_ = place & 7U;
+    msix_table_ = {.offset = place & ~7U, .length = std::uint64_t{entries} * 16};
+}
+
+// Which reset it was the kernel tells from 5.15 on. Before, it took FLR, then a change of the power state, then the
+// bus.
+bool VfioDevice::ends_dma(const SysfsRoot& root) {
+    if (const auto methods = read_text(root.sys / "bus/pci/devices" / object() / "reset_method"))
+        return reset_ends_dma(*methods);
+    constexpr std::uint32_t kFunctionLevelReset = 1U << 28;  // PCI Express Base 5.0, 7.5.3.3
+    constexpr std::uint32_t kNoSoftReset = 1U << 3;          // PCI Bus Power Management 1.2, 3.2.4
+    if (const auto express = find_capability(capability::kPciExpress);
+        express && (config_read(*express + 4, 4) & kFunctionLevelReset) != 0)
+        return true;
+    const auto power = find_capability(capability::kPowerManagement);
+    return !power || (config_read(*power + 4, 2) & kNoSoftReset) != 0;
+}
+
+std::optional<std::uint16_t> VfioDevice::find_capability(std::uint16_t id) {
     if ((config_read(config::kStatus, 2) & config::kStatusCapabilities) == 0) return std::nullopt;
     std::uint32_t offset = config_read(config::kCapabilityPointer, 1) & 0xfcU;
     for (int steps = 0; steps < 48 && offset >= 0x40; ++steps) {
         const std::uint32_t header = config_read(static_cast<std::uint16_t>(offset), 2);
-        if ((header & 0xff) == capability::kMsix) return static_cast<std::uint16_t>(offset);
+        if ((header & 0xff) == id) return static_cast<std::uint16_t>(offset);
         offset = header >> 8 & 0xfcU;
     }
     return std::nullopt;

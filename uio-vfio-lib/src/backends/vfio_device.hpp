@@ -8,6 +8,7 @@
 #include <linux/vfio.h>
 
 #include <array>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -49,12 +50,14 @@ class VfioDevice : public Backend {
     void trigger_event(DeviceEvent event) override;
 
     [[nodiscard]] bool can_reset() const noexcept override { return can_reset_; }
+    [[nodiscard]] bool was_reset() const noexcept override { return was_reset_; }
     void reset() override;
 
   protected:
     void presence_changed(bool is_present) noexcept override;
-    /// Takes the open device file, and asks it everything. Throws unsupported, device_gone, system_error.
-    VfioDevice(const Bdf& bdf, System& system, File device);
+    /// Takes the device file, which the kernel has just opened for the first time, and asks it everything. Throws
+    /// unsupported, device_gone, system_error.
+    VfioDevice(const Bdf& bdf, System& system, File device, const SysfsRoot& root);
 
     /// The first part of do_close(): the mappings hold the device open, so they go before its file; their addresses
     /// stay, and read all ones.
@@ -70,16 +73,28 @@ class VfioDevice : public Backend {
     void require(const vfio::Outcome<unsigned>& outcome) const;
     [[nodiscard]] std::uint64_t read_file(unsigned region, std::uint64_t offset, unsigned width);
     void write_file(unsigned region, std::uint64_t offset, unsigned width, std::uint64_t value);
+    /// Throws unsupported for what the kernel's file of a BAR does not make one access of.
+    void require_one_access(unsigned bar, std::uint64_t offset, unsigned width);
+    [[nodiscard]] bool reads_8_bytes_at_once();
     [[noreturn]] void throw_access(unsigned region, std::uint64_t offset, int error, std::string_view what) const;
     void load_interrupts(unsigned index);
     void load_region(unsigned region);
     void load_bar(unsigned bar);
     [[nodiscard]] std::vector<Area> mappable_areas(unsigned bar);
-    [[nodiscard]] std::optional<std::uint16_t> find_msix();
+    void load_msix_table();
+    /// Where the MSI-X table lies in the BAR; of length 0 if it does not.
+    [[nodiscard]] Area msix_table(unsigned bar) const noexcept { return bar == msix_bar_ ? msix_table_ : Area{}; }
+    [[nodiscard]] bool ends_dma(const SysfsRoot& root);
+    [[nodiscard]] std::optional<std::uint16_t> find_capability(std::uint16_t id);
 
     System& system_;
     File device_;
     bool can_reset_ = false;
+    unsigned msix_bar_ = kBarCount;
+    Area msix_table_;
+    std::once_flag asked_kernel_;
+    bool reads_8_bytes_at_once_ = false;
+    bool was_reset_ = false;
     std::array<vfio::RegionInfo, VFIO_PCI_CONFIG_REGION_INDEX + 1> regions_;
     std::array<BarInfo, kBarCount> bars_;
     std::array<MappedRegion, kBarCount> mappings_;

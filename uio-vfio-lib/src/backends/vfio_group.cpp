@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "backends/vfio_refusal.hpp"
 #include "obstacles.hpp"
 #include "reserved_regions.hpp"
 #include "vfio_calls.hpp"
@@ -56,33 +57,41 @@ class Opening {
           function_{describe(bdf, options.root)},
           object_{to_string(bdf)} {
         // What can be known from sysfs is told before anything is touched.
-        if (const auto obstacle = why_not(function_, kind.backend, options.root)) throw_obstacle(*obstacle);
+        if (const auto obstacle = obstacle_before_opening(function_, kind.backend, options.root))
+            throw_obstacle(*obstacle);
         node_ = options.root.dev / "vfio" / fmt::format("{}{}", kind.node_prefix, *function_.iommu_group);
     }
 
     VfioOpened run() {
         VfioOpened opened;
         opened.member = join();
-        const auto device = vfio::get_device_fd(system_, opened.member->group.get(), object_);
-        if (device.error == EACCES)
-            throw Error{Errc::permission_denied, object_, "the kernel gives the device only to who knows its VF token",
-                        device.error,
-                        "a virtual function whose physical function vfio-pci has needs the token that was set there, "
-                        "which this library cannot give: have the PF's own driver make the VFs"};
-        if (!device) fail("VFIO_GROUP_GET_DEVICE_FD", device.error);
-        opened.device = File{system_, device.value};
+        opened.device = get_device(opened.member->group.get());
         return opened;
     }
 
   private:
+    [[nodiscard]] std::int64_t attempts() const {
+        return 1 + std::max<std::int64_t>(options_.busy_timeout.count(), 0) / std::int64_t{kBusyPauseMilliseconds};
+    }
+
+    // Who binds, resets or removes the device has it locked meanwhile, and the kernel does not wait for that.
+    File get_device(int group) {
+        vfio::Outcome<int> device;
+        for (std::int64_t attempt = 0; attempt < attempts(); ++attempt) {
+            if (attempt != 0) system_.sleep_milliseconds(kBusyPauseMilliseconds);
+            device = vfio::get_device_fd(system_, group, object_);
+            if (device.error != EAGAIN) break;
+        }
+        if (!device) fail("VFIO_GROUP_GET_DEVICE_FD", device.error, VfioStep::open_device);
+        return File{system_, device.value};
+    }
+
     // A process that has just ended may hold the group a moment longer: the kernel closes its files after its death.
     VfioMember join() {
         using Joining = GroupMembers<VfioGroup>::Joining;
-        const auto attempts =
-            1 + std::max<std::int64_t>(options_.busy_timeout.count(), 0) / std::int64_t{kBusyPauseMilliseconds};
         VfioMember member;
         Joining outcome{};
-        for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
+        for (std::int64_t attempt = 0; attempt < attempts(); ++attempt) {
             if (attempt != 0) system_.sleep_milliseconds(kBusyPauseMilliseconds);
             outcome = groups().join(node_, function_.bdf, member, [&] { return make_group(); });
             if (outcome == Joining::joined) return member;
@@ -109,21 +118,17 @@ class Opening {
         made->container = std::move(container_);
         made->group = std::move(group);
         if (const int error = vfio::set_container(system_, made->group.get(), made->container.get()))
-            fail("VFIO_GROUP_SET_CONTAINER", error);
+            fail("VFIO_GROUP_SET_CONTAINER", error, VfioStep::claim_group);
         set_iommu(made->container.get());
         if (kind_.iommu_type == VFIO_TYPE1v2_IOMMU) ask_iommu(*made);
         return made;
     }
 
-    [[noreturn]] void fail(std::string_view call, int error) const {
+    [[noreturn]] void fail(std::string_view call, int error, VfioStep step = VfioStep::ask) const {
         if (kind_.iommu_type == VFIO_NOIOMMU_IOMMU && error == EPERM)
             throw Error{Errc::permission_denied, object_, fmt::format("{} was refused", call), error,
                         kNoIommuNeedsRoot};
-        if (error == ENODEV || error == ENXIO)
-            throw Error{Errc::device_gone, object_, fmt::format("{} failed", call), error,
-                        "see that the device is still in its slot and bound to vfio-pci"};
-        throw Error{Errc::system_error, object_, fmt::format("{} failed", call), error,
-                    error == EMFILE ? "raise the limit of open files with `ulimit -n`" : ""};
+        throw vfio_refusal(step, call, error, function_, UnsafeInterrupts::type1, options_.root);
     }
 
     [[noreturn]] void denied(const std::string& node, int error, std::string remedy = {}) const {
@@ -134,7 +139,8 @@ class Opening {
     }
 
     [[noreturn]] void not_viable() const {
-        if (const auto obstacle = why_not(function_, kind_.backend, options_.root)) throw_obstacle(*obstacle);
+        if (const auto obstacle = obstacle_before_opening(function_, kind_.backend, options_.root))
+            throw_obstacle(*obstacle);
         throw Error{
             Errc::group_not_viable, object_,
             fmt::format("IOMMU group {} is not viable: a kernel driver uses a device of it", *function_.iommu_group)};
@@ -146,6 +152,7 @@ class Opening {
         if (container.get() < 0) {
             const int error = errno;
             if (error == EACCES || error == EPERM) denied(node, error);
+            if (error != ENOENT && error != ENODEV && error != ENXIO) fail(fmt::format("opening {}", node), error);
             throw Error{Errc::no_vfio, object_, fmt::format("cannot open {}", node), error,
                         "load the kernel's VFIO modules with `modprobe vfio-pci`"};
         }
@@ -173,17 +180,12 @@ class Opening {
             denied(node_, error, kind_.iommu_type == VFIO_NOIOMMU_IOMMU ? kNoIommuNeedsRoot : "");
         if (error == ENOENT || error == ENODEV)
             throw Error{Errc::not_bound, object_, fmt::format("{} does not exist", node_), error};
-        throw Error{Errc::system_error, object_, fmt::format("cannot open {}", node_), error};
+        fail(fmt::format("opening {}", node_), error);
     }
 
     void set_iommu(int container) {
-        const int error = vfio::set_iommu(system_, container, kind_.iommu_type);
-        if (error == EPERM && kind_.iommu_type == VFIO_TYPE1v2_IOMMU)
-            throw Error{Errc::no_iommu, object_, "the IOMMU does not remap interrupts, so the kernel refuses VFIO",
-                        error,
-                        "turn interrupt remapping on (QEMU: -machine kernel-irqchip=split -device "
-                        "intel-iommu,intremap=on)"};
-        if (error != 0) fail("VFIO_SET_IOMMU", error);
+        if (const int error = vfio::set_iommu(system_, container, kind_.iommu_type))
+            fail("VFIO_SET_IOMMU", error, VfioStep::take_iommu);
     }
 
     void ask_iommu(VfioGroup& group) {

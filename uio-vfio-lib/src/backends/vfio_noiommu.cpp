@@ -13,8 +13,8 @@ namespace {
 
 class NoIommuBackend final : public VfioDevice {
   public:
-    NoIommuBackend(const Bdf& bdf, System& system, VfioOpened opened)
-        : VfioDevice{bdf, system, std::move(opened.device)}, group_{std::move(opened.member)} {}
+    NoIommuBackend(const Bdf& bdf, System& system, VfioOpened opened, const SysfsRoot& root)
+        : VfioDevice{bdf, system, std::move(opened.device), root}, group_{std::move(opened.member)} {}
     ~NoIommuBackend() override { close(); }
 
     [[nodiscard]] const BackendTraits& traits() const noexcept override { return traits_of("vfio-noiommu"); }
@@ -26,6 +26,7 @@ class NoIommuBackend final : public VfioDevice {
     }
     void give_up_to_parent() noexcept override {
         VfioDevice::give_up_to_parent();
+        if (!group_) return;  // it is closed already, and only not yet destroyed
         group_->group.close();
         group_->container.close();
     }
@@ -40,7 +41,8 @@ class NoIommuBackend final : public VfioDevice {
 }  // namespace
 
 std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options, System& system) {
-    return std::make_shared<NoIommuBackend>(bdf, system, open_in_group(kNoIommuGroup, bdf, options, system));
+    return make_fork_guarded<NoIommuBackend>(bdf, system, open_in_group(kNoIommuGroup, bdf, options, system),
+                                             options.root);
 }
 
 std::shared_ptr<Backend> open_vfio_noiommu(const Bdf& bdf, const OpenOptions& options) {

@@ -44,6 +44,9 @@ bool is_ring_size(std::size_t entries) noexcept {
 EngineOptions checked(EngineOptions options, Driver& driver) {
     if (!is_ring_size(options.entries))
         throw Error(Errc::bad_ring_size, fmt::format("DMA ring of {} entries", options.entries));
+    if (options.memory != nullptr && options.memory->size() < ring_bytes(options.entries))
+        throw Error(Errc::bad_ring_size, fmt::format("DMA ring of {} entries, in {} bytes of memory", options.entries,
+                                                     options.memory->size()));
     if (options.vector && *options.vector >= driver.identity().vectors)
         throw Error(Errc::no_such_vector,
                     fmt::format("DMA vector {} of {}", *options.vector, driver.identity().vectors));
@@ -97,25 +100,40 @@ DmaEngine::DmaEngine(Driver& driver, EngineOptions options)
     : driver_(driver),
       options_(checked(options, driver)),
       log2_(static_cast<unsigned>(std::countr_zero(options_.entries))),
-      descriptors_(driver.device().dma().allocate(options_.entries * sizeof(Descriptor))),
-      completions_(driver.device().dma().allocate(options_.entries * sizeof(Completion))),
+      own_descriptors_(allocate(options_.entries * sizeof(Descriptor))),
+      own_completions_(allocate(options_.entries * sizeof(Completion))),
+      descriptors_(ring_in(own_descriptors_, 0, options_.entries * sizeof(Descriptor))),
+      completions_(ring_in(own_completions_, descriptors_.size, options_.entries * sizeof(Completion))),
       slots_(options_.entries) {
     start();
 }
 
+uiovfio::DmaBuffer DmaEngine::allocate(std::size_t size) const {
+    return options_.memory != nullptr ? uiovfio::DmaBuffer{} : driver_.device().dma().allocate(size);
+}
+
+DmaEngine::Memory DmaEngine::ring_in(const uiovfio::DmaBuffer& own, std::size_t offset, std::size_t size) const {
+    const bool is_own = options_.memory == nullptr;
+    const uiovfio::DmaMapping& memory = is_own ? own.mapping() : *options_.memory;
+    const std::size_t first = is_own ? 0 : offset;
+    return {.at = memory.bytes().data() + first, .size = size, .iova = memory.iova_at(first)};
+}
+
 DmaEngine::~DmaEngine() {
-    std::error_code ignored;  // a device that does not stop is cut off by the unmapping that follows
-    stop(ignored);
+    std::error_code failed;
+    stop(failed);
+    // A device that does not stop is cut off by the unmapping that follows; the caller's memory stays mapped.
+    if (failed && options_.memory != nullptr) driver_.device().config().set_bus_master(false, failed);
 }
 
 // --- the ring ---
 
 Descriptor* DmaEngine::descriptor(std::uint64_t sequence) const noexcept {
-    return reinterpret_cast<Descriptor*>(const_cast<std::byte*>(descriptors_.bytes().data())) + index(sequence);
+    return reinterpret_cast<Descriptor*>(descriptors_.at) + index(sequence);
 }
 
 Completion* DmaEngine::completion(std::uint64_t sequence) const noexcept {
-    return reinterpret_cast<Completion*>(const_cast<std::byte*>(completions_.bytes().data())) + index(sequence);
+    return reinterpret_cast<Completion*>(completions_.at) + index(sequence);
 }
 
 Ticket DmaEngine::post(const Command& command) {
@@ -313,13 +331,13 @@ void DmaEngine::start() {
     if (const auto control = regs::DmaCtrl::read(registers);
         control.get<regs::DmaCtrl::Enable>() && control.raw() != kAllOnes)
         throw Error(Errc::engine_refused, "DMA engine, which is enabled already");
-    std::memset(descriptors_.bytes().data(), 0, descriptors_.size());
-    std::memset(completions_.bytes().data(), 0, completions_.size());
+    std::memset(descriptors_.at, 0, descriptors_.size);
+    std::memset(completions_.at, 0, completions_.size);
     // Descriptor 0 is the queue's first one again, so the tickets skip to the next lap with phase 1.
     const std::uint64_t two_laps = 2 * capacity();
     next_ = consumed_ = (next_ + two_laps - 1) / two_laps * two_laps;
-    regs::DmaRingBase::write(registers, static_cast<std::uint64_t>(descriptors_.iova()));
-    regs::DmaCompletionBase::write(registers, static_cast<std::uint64_t>(completions_.iova()));
+    regs::DmaRingBase::write(registers, static_cast<std::uint64_t>(descriptors_.iova));
+    regs::DmaCompletionBase::write(registers, static_cast<std::uint64_t>(completions_.iova));
     regs::DmaRingSize::write(registers, regs::DmaRingSize::Value{}.set<regs::DmaRingSize::Log2>(log2_));
     regs::DmaCtrl::write_release(registers, regs::DmaCtrl::Value{}.set<regs::DmaCtrl::Enable>(true));
     if (const State state = regs::DmaStatus::State::read(registers); state != State::kIdle && state != State::kBusy) {

@@ -77,7 +77,13 @@ Driver::Driver(uiovfio::Device& device)
       layout_(checked_layout(device)),
       registers_(register_window(device, layout_)),
       doorbell_(device.bar(layout_.register_bar).window(layout_.doorbell_offset, layout_.doorbell_stride)),
-      identity_(identify()) {}
+      identity_(identify()) {
+    // One that opening has not reset may still be at work for another program: quiet first, and a bus master then.
+    const bool has_messages = device.can(uiovfio::Feature::msi) || device.can(uiovfio::Feature::msix);
+    if (device.was_reset() || !has_messages || device.config().bus_master()) return;
+    reset();
+    device.config().set_bus_master(true);
+}
 
 Identity Driver::identify() {
     if (const std::uint32_t id = regs::Id::read(registers_).raw(); id != kId)

@@ -38,17 +38,28 @@ struct EngineOptions {
     /// Raised by every command that names none itself; wait() then sleeps on it rather than spin. Interrupts must be
     /// enabled, and this vector be among them, before the engine is made.
     std::optional<std::uint16_t> vector = {};
+    /// Memory for the rings, where it matters which that is: ring_bytes(entries) at the least. It must outlive the
+    /// engine; without it, the engine allocates its own.
+    const uiovfio::DmaMapping* memory = nullptr;
 };
+
+/// What the rings of an engine take.
+constexpr std::size_t ring_bytes(std::size_t entries) noexcept {
+    constexpr std::size_t kAlignment = 64;  // of either ring: the registers DMA_RING_BASE and DMA_COMPLETION_BASE
+    return entries * sizeof(Descriptor) + (entries * sizeof(Completion) + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 /// The device's one DMA queue: a ring of descriptors, and of their completions. Its functions want one thread at a
 /// time.
 class DmaEngine {
   public:
-    /// Allocates the rings and starts the queue. Throws Errc::bad_ring_size, no_such_vector or engine_refused (with the
-    /// error latch, or because another engine runs), and what DmaSpace::allocate throws. Driver must outlive the
+    /// Allocates the rings, or takes the memory for them, and starts the queue. Throws Errc::bad_ring_size (also where
+    /// the memory is too small), no_such_vector or engine_refused (with the error latch, or because another engine
+    /// runs), and what DmaSpace::allocate throws. Driver must outlive the
     /// engine. The device has one queue: while one engine runs, there can be no other.
     DmaEngine(Driver& driver, EngineOptions options = {});
-    /// Stops the queue, so that the device owns none of the memory any more, and only then unmaps the rings.
+    /// Stops the queue, so that the device owns none of the memory any more, and only then unmaps the rings. With
+    /// memory of the caller's, which stays mapped, a device that does not stop is no bus master any longer.
     ~DmaEngine();
     DmaEngine(const DmaEngine&) = delete;
     DmaEngine& operator=(const DmaEngine&) = delete;
@@ -123,6 +134,16 @@ class DmaEngine {
         uiovfio::DmaLease destination;
     };
 
+    /// Where a ring is.
+    struct Memory {
+        std::byte* at;
+        std::size_t size;
+        uiovfio::Iova iova;
+    };
+
+    uiovfio::DmaBuffer allocate(std::size_t size) const;
+    /// In the caller's memory, from `offset` on, or all of the engine's own.
+    Memory ring_in(const uiovfio::DmaBuffer& own, std::size_t offset, std::size_t size) const;
     Descriptor* descriptor(std::uint64_t sequence) const noexcept;
     Completion* completion(std::uint64_t sequence) const noexcept;
     std::size_t index(std::uint64_t sequence) const noexcept { return sequence & (slots_.size() - 1); }
@@ -137,8 +158,10 @@ class DmaEngine {
     Driver& driver_;
     EngineOptions options_;
     unsigned log2_;
-    uiovfio::DmaBuffer descriptors_;
-    uiovfio::DmaBuffer completions_;
+    uiovfio::DmaBuffer own_descriptors_;  ///< both empty where the caller has brought the memory
+    uiovfio::DmaBuffer own_completions_;
+    Memory descriptors_;
+    Memory completions_;
     std::vector<Slot> slots_;
     std::uint64_t next_ = 0;      ///< ticket of the next command
     std::uint64_t consumed_ = 0;  ///< ticket of the next completion

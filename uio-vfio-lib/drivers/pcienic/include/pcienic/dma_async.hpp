@@ -12,11 +12,18 @@
 /// Cancelling a wait, which each operation supports by itself, leaves the command outstanding.
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/compose.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -31,8 +38,10 @@
 
 namespace pcienic {
 
-/// Any number of waits may be outstanding at a time. The object, the engine and the handlers want one thread, or one
-/// strand, as the executor. The engine must outlive the AsyncDma, which cancels its waits when it is destroyed.
+/// Any number of waits may be outstanding at a time. The object and the engine want one thread, or one strand, as the
+/// executor; all that an operation does it does there. The handlers may have executors of their own, and cancellation
+/// signals are emitted where those run. The engine must outlive the AsyncDma, which cancels its waits when it is
+/// destroyed.
 class AsyncDma {
   public:
     /// Waits for the commands of `engine` on `executor`.
@@ -46,8 +55,7 @@ class AsyncDma {
     /// only where the wait itself ended early; what became of the command is in the Result.
     template <typename Token>
     auto wait(Ticket ticket, Token&& token) {
-        return boost::asio::async_compose<Token, void(boost::system::error_code, Result)>(
-            Wait{state_, ticket, {}}, token, state_->wake.get_executor());
+        return start(ticket, {}, std::forward<Token>(token));
     }
 
     /// Submits when called, and waits; where the command cannot be submitted, that is its result.
@@ -55,14 +63,15 @@ class AsyncDma {
     auto run(const Command& command, Token&& token) {
         std::error_code refused;
         const Ticket ticket = state_->engine.submit(command, refused);
-        return boost::asio::async_compose<Token, void(boost::system::error_code, Result)>(
-            Wait{state_, ticket, refused}, token, state_->wake.get_executor());
+        return start(ticket, refused, std::forward<Token>(token));
     }
 
     /// Ends every wait with operation_aborted; the commands stay outstanding.
     void cancel() { state_->cancel(); }
 
   private:
+    using Signature = void(boost::system::error_code, Result);
+
     /// A queue that stops raises no interrupt: while somebody waits, its state is looked at this often.
     static constexpr auto kInspectInterval = std::chrono::milliseconds(20);
 
@@ -131,6 +140,7 @@ class AsyncDma {
             });
         }
 
+        std::shared_ptr<uiovfio::detail::OperationMemory> memory = std::make_shared<uiovfio::detail::OperationMemory>();
         DmaEngine& engine;
         uiovfio::AsyncVector vector;
         boost::asio::steady_timer wake;  ///< never expires: being cancelled is the signal
@@ -153,7 +163,7 @@ class AsyncDma {
 
         template <typename Self>
         void operator()(Self& self, boost::system::error_code = {}) {
-            if (step == leaving_at_once) return self.complete({}, outcome);
+            if (step == leaving_at_once) return complete(self, {}, outcome);
             if (step == starting) {
                 self.reset_cancellation_state(boost::asio::enable_total_cancellation());
                 state->catch_up();
@@ -177,15 +187,92 @@ class AsyncDma {
                     return finish(self, boost::asio::error::operation_aborted, {});
                 if (state->failure) return finish(self, state->failure, {});
             }
-            state->wake.async_wait(std::move(self));
+            const std::shared_ptr<State> kept = state;
+            kept->wake.async_wait(std::move(self));
         }
 
         template <typename Self>
         void finish(Self& self, boost::system::error_code ec, Result result) {
             state->leave();
+            complete(self, ec, result);
+        }
+
+        /// Once a handler is called, the engine and the loop may go.
+        template <typename Self>
+        void complete(Self& self, boost::system::error_code ec, Result result) {
+            state.reset();
             self.complete(ec, result);
         }
     };
+
+    /// Calls a handler where its own executor runs, from an operation that runs in the object's.
+    template <typename Handler>
+    class Delivery {
+      public:
+        /// `relay`, where there is one, hands on what the handler's cancellation slot is told.
+        Delivery(Handler handler, const boost::asio::any_io_executor& executor,
+                 std::shared_ptr<boost::asio::cancellation_signal> relay)
+            : relay_(std::move(relay)),
+              work_(boost::asio::make_work_guard(handler, executor)),
+              handler_(std::move(handler)) {}
+
+        using allocator_type = boost::asio::associated_allocator_t<Handler>;
+        allocator_type get_allocator() const noexcept { return boost::asio::get_associated_allocator(handler_); }
+
+        void operator()(boost::system::error_code ec, Result result) {
+            const auto executor = work_.get_executor();
+            const auto allocator = get_allocator();
+            relay_.reset();
+            auto call = [work = std::move(work_), handler = std::move(handler_), ec, result]() mutable {
+                boost::asio::get_associated_cancellation_slot(handler).clear();
+                work.reset();
+                std::move(handler)(ec, result);
+            };
+            boost::asio::dispatch(executor, boost::asio::bind_allocator(allocator, std::move(call)));
+        }
+
+      private:
+        using HandlersExecutor = boost::asio::associated_executor_t<Handler, boost::asio::any_io_executor>;
+
+        std::shared_ptr<boost::asio::cancellation_signal> relay_;
+        boost::asio::executor_work_guard<HandlersExecutor> work_;
+        Handler handler_;
+    };
+
+    struct Start {
+        template <typename Handler>
+        void operator()(Handler&& handler, const std::shared_ptr<State>& state, Ticket ticket,
+                        std::error_code refused) const {
+            const auto executor = state->wake.get_executor();
+            const auto relay = make_relay(boost::asio::get_associated_cancellation_slot(handler), *state);
+            const auto slot = relay ? relay->slot() : boost::asio::cancellation_slot{};
+            auto deliver = boost::asio::bind_cancellation_slot(
+                slot, boost::asio::bind_executor(
+                          executor, Delivery<std::decay_t<Handler>>{std::forward<Handler>(handler), executor, relay}));
+            boost::asio::async_compose<decltype(deliver), Signature>(Wait{state, ticket, refused, {}, {}, {}}, deliver,
+                                                                     executor);
+        }
+
+        /// A signal for the object's executor, and its emission there whenever the handler's slot is told.
+        template <typename Slot>
+        static std::shared_ptr<boost::asio::cancellation_signal> make_relay(Slot slot, State& state) {
+            if (!slot.is_connected()) return nullptr;
+            const auto relay = std::allocate_shared<boost::asio::cancellation_signal>(
+                uiovfio::detail::OperationAllocator<std::byte>{state.memory});
+            slot.assign([told = std::weak_ptr{relay},
+                         executor = state.wake.get_executor()](boost::asio::cancellation_type type) {
+                boost::asio::dispatch(executor, [told, type] {
+                    if (const auto signal = told.lock()) signal->emit(type);
+                });
+            });
+            return relay;
+        }
+    };
+
+    template <typename Token>
+    auto start(Ticket ticket, std::error_code refused, Token&& token) {
+        return boost::asio::async_initiate<Token, Signature>(Start{}, token, state_, ticket, refused);
+    }
 
     std::shared_ptr<State> state_;
 };

@@ -66,8 +66,10 @@ unsigned enable_granted(uiovfio::Interrupts& interrupts, uiovfio::InterruptMode 
 /// or an order that the callers arrange; fire() and ring_doorbell() are single stores, for any thread.
 class Driver {
   public:
-    /// Finds the registers and identifies the device. Throws Errc::not_a_pcienic, unsupported_version or bad_layout.
-    /// The device must outlive the driver.
+    /// Finds the registers and identifies the device. One that opening has not reset (uiovfio::Device::was_reset()),
+    /// and that is no bus master yet, is reset() and then made one, where the backend has use for that: also with
+    /// OpenOptions::bus_master false, which is about what opening does. Throws
+    /// Errc::not_a_pcienic, unsupported_version, bad_layout or reset_failed. The device must outlive the driver.
     explicit Driver(uiovfio::Device& device);
     Driver(const Driver&) = delete;
     Driver& operator=(const Driver&) = delete;
