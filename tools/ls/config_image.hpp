@@ -12,6 +12,8 @@ namespace pcienic::ls {
 class ConfigImage {
   public:
     static constexpr std::size_t kMaxSize = 4096;
+    static constexpr std::size_t kHeaderSize = 64;
+    static constexpr std::size_t kCardBusHeaderSize = 128;
 
     explicit ConfigImage(std::vector<std::uint8_t> bytes) : bytes_(std::move(bytes)) {
         if (bytes_.size() > kMaxSize) bytes_.resize(kMaxSize);

@@ -20,13 +20,13 @@ struct Entry {
 constexpr Entry kStandard[] = {
     {PCI_CAP_ID_NULL, "Null", nullptr},
     {PCI_CAP_ID_PM, "", decode_power_management},
-    {PCI_CAP_ID_AGP, "AGP <?>", nullptr},
-    {PCI_CAP_ID_VPD, "Vital Product Data", nullptr},
+    {PCI_CAP_ID_AGP, "", decode_agp},
+    {PCI_CAP_ID_VPD, "", decode_vital_product_data},
     {PCI_CAP_ID_SLOTID, "", decode_slot_id},
     {PCI_CAP_ID_MSI, "", decode_msi},
     {PCI_CAP_ID_CHSWP, "CompactPCI hot-swap <?>", nullptr},
-    {PCI_CAP_ID_PCIX, "PCI-X <?>", nullptr},
-    {PCI_CAP_ID_HT, "HyperTransport <?>", nullptr},
+    {PCI_CAP_ID_PCIX, "", decode_pcix},
+    {PCI_CAP_ID_HT, "", decode_hypertransport},
     {PCI_CAP_ID_VNDR, "", decode_vendor},
     {PCI_CAP_ID_DBG, "", decode_debug_port},
     {PCI_CAP_ID_CCRC, "CompactPCI central resource control <?>", nullptr},
@@ -38,20 +38,20 @@ constexpr Entry kStandard[] = {
     {PCI_CAP_ID_MSIX, "", decode_msix},
     {PCI_CAP_ID_SATA, "", decode_sata},
     {PCI_CAP_ID_AF, "", decode_advanced_features},
-    {PCI_CAP_ID_EA, "Enhanced Allocation (EA) <?>", nullptr},
+    {PCI_CAP_ID_EA, "", decode_enhanced_allocation},
 };
 
 constexpr Entry kExtended[] = {
     {PCI_EXT_CAP_ID_NULL, "Null", nullptr},
     {PCI_EXT_CAP_ID_AER, "", decode_aer},
-    {PCI_EXT_CAP_ID_VC, "Virtual Channel <?>", nullptr},
+    {PCI_EXT_CAP_ID_VC, "", decode_virtual_channel},
     {PCI_EXT_CAP_ID_DSN, "", decode_serial_number},
     {PCI_EXT_CAP_ID_PB, "Power Budgeting <?>", nullptr},
-    {PCI_EXT_CAP_ID_RCLINK, "Root Complex Link <?>", nullptr},
+    {PCI_EXT_CAP_ID_RCLINK, "", decode_root_complex_link},
     {PCI_EXT_CAP_ID_RCILINK, "Root Complex Internal Link <?>", nullptr},
-    {PCI_EXT_CAP_ID_RCEC, "Root Complex Event Collector Endpoint Association <?>", nullptr},
+    {PCI_EXT_CAP_ID_RCEC, "", decode_event_collector},
     {PCI_EXT_CAP_ID_MFVC, "Multi-Function Virtual Channel <?>", nullptr},
-    {PCI_EXT_CAP_ID_VC2, "Virtual Channel <?>", nullptr},
+    {PCI_EXT_CAP_ID_VC2, "", decode_virtual_channel},
     {PCI_EXT_CAP_ID_RCRB, "Root Complex Register Block <?>", nullptr},
     {PCI_EXT_CAP_ID_VNDR, "", decode_extended_vendor},
     {PCI_EXT_CAP_ID_ACS, "", decode_acs},
@@ -59,30 +59,30 @@ constexpr Entry kExtended[] = {
     {PCI_EXT_CAP_ID_ATS, "", decode_ats},
     {PCI_EXT_CAP_ID_SRIOV, "", decode_sriov},
     {PCI_EXT_CAP_ID_MRIOV, "Multi-Root I/O Virtualization <?>", nullptr},
-    {PCI_EXT_CAP_ID_MCAST, "Multicast <?>", nullptr},
+    {PCI_EXT_CAP_ID_MCAST, "", decode_multicast},
     {PCI_EXT_CAP_ID_PRI, "", decode_pri},
-    {PCI_EXT_CAP_ID_REBAR, "Physical Resizable BAR <?>", nullptr},
+    {PCI_EXT_CAP_ID_REBAR, "", decode_resizable_bar},
     {PCI_EXT_CAP_ID_DPA, "Dynamic Power Allocation <?>", nullptr},
-    {PCI_EXT_CAP_ID_TPH, "Transaction Processing Hints <?>", nullptr},
+    {PCI_EXT_CAP_ID_TPH, "", decode_processing_hints},
     {PCI_EXT_CAP_ID_LTR, "", decode_ltr},
-    {PCI_EXT_CAP_ID_SECPCI, "Secondary PCI Express <?>", nullptr},
+    {PCI_EXT_CAP_ID_SECPCI, "", decode_secondary_express},
     {PCI_EXT_CAP_ID_PMUX, "Protocol Multiplexing <?>", nullptr},
     {PCI_EXT_CAP_ID_PASID, "", decode_pasid},
     {PCI_EXT_CAP_ID_LNR, "LN Requester <?>", nullptr},
     {PCI_EXT_CAP_ID_DPC, "", decode_dpc},
-    {PCI_EXT_CAP_ID_L1PM, "L1 PM Substates <?>", nullptr},
+    {PCI_EXT_CAP_ID_L1PM, "", decode_l1_substates},
     {PCI_EXT_CAP_ID_PTM, "", decode_ptm},
     {PCI_EXT_CAP_ID_M_PCIE, "PCI Express over M_PHY <?>", nullptr},
     {PCI_EXT_CAP_ID_FRS, "FRS Queueing <?>", nullptr},
     {PCI_EXT_CAP_ID_RTR, "Readiness Time Reporting <?>", nullptr},
     {PCI_EXT_CAP_ID_DVSEC, "", decode_dvsec},
-    {PCI_EXT_CAP_ID_VF_REBAR, "Virtual Resizable BAR <?>", nullptr},
+    {PCI_EXT_CAP_ID_VF_REBAR, "", decode_virtual_resizable_bar},
     {PCI_EXT_CAP_ID_DLNK, "Data Link Feature <?>", nullptr},
     {PCI_EXT_CAP_ID_16GT, "Physical Layer 16.0 GT/s <?>", nullptr},
     {PCI_EXT_CAP_ID_LMR, "Lane Margining at the Receiver <?>", nullptr},
     {PCI_EXT_CAP_ID_HIER_ID, "Hierarchy ID <?>", nullptr},
     {PCI_EXT_CAP_ID_NPEM, "Native PCIe Enclosure Management <?>", nullptr},
-    {PCI_EXT_CAP_ID_DOE, "Data Object Exchange <?>", nullptr},
+    {PCI_EXT_CAP_ID_DOE, "", decode_data_object_exchange},
 };
 
 template <std::size_t N>
@@ -103,7 +103,7 @@ Capability fault(unsigned offset, bool extended, std::string what) {
 void decode_one(const Entry* entry, const CapabilityInput& in, Capability& out) {
     if (entry == nullptr) {
         if (out.extended)
-            out.name = fmt::format("Extended Capability ID {:#04x}", out.id);
+            out.name = fmt::format("Extended Capability ID {:#x}", out.id);
         else
             out.name = fmt::format("Capability ID {:#04x} [{:04x}]", out.id, in.config.u16(out.offset + PCI_CAP_FLAGS));
     } else if (entry->decode == nullptr) {
@@ -127,7 +127,7 @@ StandardChain walk_standard(const ConfigImage& config, const DecodeContext& cont
     unsigned at = config.u8(cardbus ? PCI_CB_CAPABILITY_LIST : PCI_CAPABILITY_LIST) & ~3U;
     while (at != 0) {
         if (!config.has(at, 4)) {
-            out.push_back(fault(0, false, "access denied"));
+            out.push_back(fault(0, false, context.from_dump ? "not in the dump" : "access denied"));
             break;
         }
         if (seen[at]) {
@@ -176,6 +176,8 @@ void walk_extended(const ConfigImage& config, const DecodeContext& context, unsi
         at = header >> 20 & ~3U;
         out.push_back(std::move(capability));
     }
+    // At 100h nothing said that there is one.
+    if (at > 0x100 && context.from_dump && !config.has(at, 4)) out.push_back(fault(at, true, "not in the dump"));
 }
 
 }  // namespace

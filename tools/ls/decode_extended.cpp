@@ -101,24 +101,14 @@ void decode_serial_number(const CapabilityInput& in, Capability& out) {
 
 void decode_extended_vendor(const CapabilityInput& in, Capability& out) {
     out.name = "Vendor Specific Information: ";
-    if (!in.config.has(out.offset + PCI_EVNDR_HEADER, 4)) return;
+    if (!in.config.has(out.offset + PCI_EVNDR_HEADER, 4)) {
+        out.summary.add("Unreadable", Mark{true}, "<unreadable>");
+        return;
+    }
     const std::uint32_t header = in.config.u32(out.offset + PCI_EVNDR_HEADER);
     out.summary.hex("ID", header & 0xffff, 4, "ID=")
         .decimal("Rev", header >> 16 & 0xf, " Rev=")
         .hex("Len", header >> 20, 3, " Len=", " <?>");
-}
-
-void decode_dvsec(const CapabilityInput& in, Capability& out) {
-    out.name = "Designated Vendor-Specific: ";
-    if (!in.config.has(out.offset + PCI_DVSEC_HEADER1, 8)) return;
-    const std::uint32_t header = in.config.u32(out.offset + PCI_DVSEC_HEADER1);
-    const unsigned vendor = header & 0xffff;
-    const unsigned id = in.config.u16(out.offset + PCI_DVSEC_HEADER2);
-    const bool known = vendor == PCI_DVSEC_VENDOR_ID_CXL && id == PCI_DVSEC_ID_CXL;
-    out.summary.hex("Vendor", vendor, 4, "Vendor=")
-        .hex("ID", id, 4, " ID=")
-        .decimal("Rev", header >> 16 & 0xf, " Rev=")
-        .decimal("Len", header >> 20, " Len=", known ? ": CXL" : " <?>");
 }
 
 void decode_acs(const CapabilityInput& in, Capability& out) {
@@ -269,7 +259,7 @@ void decode_ltr(const CapabilityInput& in, Capability& out) {
 
 void decode_ptm(const CapabilityInput& in, Capability& out) {
     out.name = "Precision Time Measurement";
-    if (!in.config.has(out.offset + 4, 8)) return;
+    if (!in.config.has(out.offset + 4, 8)) return out.line("<unreadable>");
     const auto granularity = [](unsigned code, const char* zero) -> std::string {
         if (code == 0) return zero;
         return code == 0xff ? "Greater than 254ns" : fmt::format("{}ns", code);

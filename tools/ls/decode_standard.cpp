@@ -12,7 +12,6 @@ void decode_power_management(const CapabilityInput& in, Capability& out) {
     const unsigned capabilities = in.config.u16(at + PCI_CAP_FLAGS);
     out.name = "Power Management";
     out.summary.decimal("version", capabilities & PCI_PM_CAP_VER_MASK, " version ");
-    if (!in.config.has(at + PCI_PM_CTRL, PCI_PM_SIZEOF - PCI_PM_CTRL)) return;
 
     constexpr unsigned kAuxCurrent[] = {0, 55, 100, 160, 220, 270, 320, 375};
     out.add("Flags")
@@ -27,6 +26,7 @@ void decode_power_management(const CapabilityInput& in, Capability& out) {
         .add("PME_D3hot", (capabilities & PCI_PM_CAP_PME_D3_HOT) != 0, ",D3hot")
         .add("PME_D3cold", (capabilities & PCI_PM_CAP_PME_D3_COLD) != 0, ",D3cold", ")");
 
+    if (!in.config.has(at + PCI_PM_CTRL, PCI_PM_SIZEOF - PCI_PM_CTRL)) return;
     const unsigned status = in.config.u16(at + PCI_PM_CTRL);
     out.add("Status")
         .row()

@@ -43,6 +43,16 @@ struct TextOf {
 
 }  // namespace
 
+std::string FreshNames::operator()(const std::string& name) {
+    unsigned& count = used_[name];
+    std::string fresh = name;
+    while (++count > 1) {
+        fresh = fmt::format("{} ({})", name, count);
+        if (used_.try_emplace(fresh, 1).second) break;
+    }
+    return fresh;
+}
+
 std::string to_text(const Value& value) { return std::visit(TextOf{}, value); }
 
 }  // namespace pcienic::ls

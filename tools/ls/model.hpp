@@ -2,11 +2,13 @@
 /// What pcienic-ls knows about a PCI function, as data.
 ///
 /// The decoders build this model from configuration space; the text and the JSON renderer only read it. A field holds
-/// its value once, and both renderers derive what they print from that one value: they cannot drift apart.
+/// its value once, and both renderers derive what they print from it. Where lspci writes a sentence, each has its own
+/// form: line() is for text alone, fields() and silent() for JSON alone, and nothing but tests keeps the two together.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,6 +76,11 @@ class Row {
         return add(std::move(key), std::move(value), std::move(before), std::move(after));
     }
 
+    /// In JSON alone: a value that text has in another form.
+    Row& silent(std::string key, Value value) {
+        return add(std::move(key), std::move(value), {}, {}, kMaxVerbosity + 1);
+    }
+
     const std::vector<Field>& fields() const { return fields_; }
     bool empty() const { return fields_.empty(); }
 
@@ -81,8 +88,9 @@ class Row {
     std::vector<Field> fields_;
 };
 
-/// What stands between a register's name and its fields.
-enum class Gap { space, tab };
+/// What stands between a register's name and its fields, and where its further rows begin: below the first one's fields
+/// (`space`, `tab`, `none`) or at the next tab.
+enum class Gap { space, tab, none, space_then_tab };
 
 /// A register (or another group of fields) with a name of its own: one line of text, or several.
 struct Register {
@@ -105,6 +113,13 @@ struct Capability {
     std::vector<Register> registers;  ///< the lines that follow it
     std::string fault;                ///< why the walk ended here: "chain looped"; such an entry has nothing else
 
+    /// A line in text alone.
+    void line(std::string text) { registers.emplace_back(Register{.name = std::move(text), .rows = {}}); }
+    /// A register in JSON alone: what lines say in text.
+    Register& fields(std::string register_name) {
+        return registers.emplace_back(
+            Register{.name = std::move(register_name), .rows = {}, .min_verbosity = kMaxVerbosity + 1});
+    }
     /// The new register is the last one; the reference lasts until the next one is added.
     Register& add(std::string register_name, Gap gap = Gap::space) {
         return registers.emplace_back(Register{.name = std::move(register_name), .gap = gap, .rows = {}});
@@ -152,10 +167,15 @@ struct Function {
     unsigned revision = 0;
     bool has_programming_interface = false;  ///< its code or its name says something
 
-    // As they stand in text, numeric or not as asked for.
+    // As they stand in text, numeric or not as asked for. `device_text` has the vendor's name, too, and so has
+    // `subsystem_text`; what stands alone in machine-readable text follows.
     std::string class_text, device_text, subsystem_text, programming_interface_text;
+    std::string vendor_alone, device_alone, subsystem_vendor_alone, subsystem_device_alone;
 
     std::string physical_slot, label;
+    std::string device_tree_node;
+    int numa_node = -1;
+    std::string iommu_group;  ///< empty: none, or a dump
     unsigned header_type = 0;
     std::string header_fault;  ///< "Unknown header type 7f"; nothing behind it was decoded then
     std::vector<Register> header;
@@ -164,8 +184,10 @@ struct Function {
     std::vector<Register> bridge_control;
     std::vector<Capability> capabilities;
 
-    unsigned secondary_bus = 0, subordinate_bus = 0;  ///< bridges
+    unsigned primary_bus = 0, secondary_bus = 0, subordinate_bus = 0;  ///< bridges
     bool is_bridge = false;
+    std::optional<Address> parent;  ///< the bridge that the system has it behind, if it says so
+    std::vector<Address> path;      ///< the bridges that lead to it, from the root on; only if it was asked for
 
     std::optional<Binding> binding;
     std::vector<std::uint8_t> config;  ///< configuration space as far as it could be read
@@ -176,6 +198,16 @@ struct Function {
 struct Listing {
     std::vector<Function> functions;
     std::vector<bool> selected;
+    std::vector<std::string> warnings;  ///< what could not be read, one line each
+};
+
+/// Names for what a device may say twice, each once: the second of a name is "NAME (2)".
+class FreshNames {
+  public:
+    std::string operator()(const std::string& name);
+
+  private:
+    std::map<std::string, unsigned> used_;
 };
 
 /// A field's value as text writes it.

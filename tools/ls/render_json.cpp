@@ -33,9 +33,9 @@ Json fields_of(const Row& row) {
     return object;
 }
 
-void put_registers(Json& object, const std::vector<Register>& registers) {
+void put_registers(Json& object, FreshNames& fresh, const std::vector<Register>& registers) {
     for (const Register& line : registers) {
-        Json& fields = object[line.name.empty() ? "layout" : line.name] = Json::object();
+        Json& fields = object[fresh(line.name.empty() ? "layout" : line.name)] = Json::object();
         for (const Row& row : line.rows) put_row(fields, row);
     }
 }
@@ -61,7 +61,10 @@ Json capability_of(const Capability& capability) {
     object["name"] = name;
     object["summary"] = fields_of(capability.summary);
     Json registers = Json::object();
-    put_registers(registers, capability.registers);
+    std::vector<Register> structured = capability.registers;
+    std::erase_if(structured, [](const Register& line) { return line.rows.empty(); });
+    FreshNames fresh;
+    put_registers(registers, fresh, structured);
     object["registers"] = std::move(registers);
     return object;
 }
@@ -88,11 +91,17 @@ Json render_json(const Function& function, int hex) {
                                {"device", identifier(function.subsystem->second, 4)}};
     if (!function.label.empty()) object["label"] = function.label;
     if (!function.physical_slot.empty()) object["physical_slot"] = function.physical_slot;
+    if (!function.device_tree_node.empty()) object["device_tree_node"] = function.device_tree_node;
+    if (!function.path.empty()) {
+        Json& path = object["path"] = Json::array();
+        for (const Address& bridge : function.path) path.push_back(address_text(bridge, true));
+    }
 
     Json header = Json::object();
     if (!function.header_fault.empty()) header["fault"] = function.header_fault;
+    FreshNames fresh;
     for (const auto* part : {&function.header, &function.bridge, &function.bridge_control})
-        put_registers(header, *part);
+        put_registers(header, fresh, *part);
     object["header"] = std::move(header);
     object["regions"] = Json::array();
     for (const Region& region : function.regions) object["regions"].push_back(region_of(region));

@@ -26,6 +26,17 @@ std::string without_lead(std::string text) {
     return text;
 }
 
+const char* gap_text(Gap gap) {
+    switch (gap) {
+        case Gap::tab:
+            return ":\t";
+        case Gap::none:
+            return " ";
+        default:
+            return ": ";
+    }
+}
+
 /// `indent` tabs, the name, and the rows; further rows stand below the first one's fields.
 void register_lines(std::ostream& out, const Register& line, std::size_t indent, int verbosity) {
     if (verbosity < line.min_verbosity || verbosity > line.max_verbosity) return;
@@ -38,7 +49,7 @@ void register_lines(std::ostream& out, const Register& line, std::size_t indent,
     for (const Row& row : line.rows) {
         const std::string text = row_text(row, verbosity);
         if (first)
-            out << tabs << line.name << (line.name.empty() ? "" : line.gap == Gap::tab ? ":\t" : ": ");
+            out << tabs << line.name << (line.name.empty() ? "" : gap_text(line.gap));
         else
             out << tabs << (line.gap == Gap::space && indent > 1 ? "\t " : "\t");
         out << without_lead(text) << '\n';
@@ -80,19 +91,8 @@ void system_lines(std::ostream& out, const Binding& binding) {
     fmt::print(out, "\tVFIO: {}\n", binding.vfio);
 }
 
-void hex_dump(std::ostream& out, const Function& function, int hex) {
-    const std::size_t count = hex_bytes(function, hex);
-    for (std::size_t at = 0; at < count; at += 16) {
-        fmt::print(out, "{:02x}:", at);
-        for (std::size_t byte = at; byte < std::min(at + 16, count); ++byte)
-            fmt::print(out, " {:02x}", function.config[byte]);
-        out << '\n';
-    }
-}
-
 void heading(std::ostream& out, const Function& function, const TextOptions& options) {
-    fmt::print(out, "{} {}: {}", address_text(function.address, options.domains), function.class_text,
-               function.device_text);
+    fmt::print(out, "{} {}: {}", place_text(function, options), function.class_text, function.device_text);
     if (function.revision != 0) fmt::print(out, " (rev {:02x})", function.revision);
     if (options.verbosity > 0 && function.has_programming_interface) {
         fmt::print(out, " (prog-if {:02x}", function.programming_interface.id);
@@ -107,8 +107,9 @@ void heading(std::ostream& out, const Function& function, const TextOptions& opt
 }
 
 void details(std::ostream& out, const Function& function, int verbosity) {
-    if (!function.physical_slot.empty()) fmt::print(out, "\tPhysical Slot: {}\n", function.physical_slot);
     if (!function.header_fault.empty()) fmt::print(out, "\t!!! {}\n", function.header_fault);
+    if (!function.physical_slot.empty()) fmt::print(out, "\tPhysical Slot: {}\n", function.physical_slot);
+    if (!function.device_tree_node.empty()) fmt::print(out, "\tDevice tree node: {}\n", function.device_tree_node);
     for (const Register& line : function.header) register_lines(out, line, 1, verbosity);
     const auto regions = [&](RegionKind kind) {
         for (const Region& region : function.regions)
@@ -128,6 +129,19 @@ std::string address_text(const Address& address, bool domains) {
     return domains || address.domain != 0 ? fmt::format("{:04x}:{}", address.domain, local) : local;
 }
 
+std::string place_text(const Function& function, const TextOptions& options) {
+    if (options.path == 0 || function.path.empty()) return address_text(function.address, options.domains);
+    std::string text = address_text(function.path.front(), options.domains);
+    const auto add = [&](const Address& at) {
+        text += '/';
+        if (options.path > 1) text += fmt::format("{:02x}:", at.bus);
+        text += fmt::format("{:02x}.{:x}", at.device, at.function);
+    };
+    for (std::size_t index = 1; index < function.path.size(); ++index) add(function.path[index]);
+    add(function.address);
+    return text;
+}
+
 std::size_t hex_bytes(const Function& function, int hex) {
     constexpr unsigned kCardBus = 2;
     const std::size_t header = function.header_type == kCardBus ? 128 : 64;
@@ -135,11 +149,22 @@ std::size_t hex_bytes(const Function& function, int hex) {
     return std::min(wanted, function.config.size());
 }
 
+void render_hex(std::ostream& out, const Function& function, int hex) {
+    const std::size_t count = hex_bytes(function, hex);
+    if (hex > 0 && count == 0) out << "WARNING: Cannot show hex-dump of the config space\n";
+    for (std::size_t at = 0; at < count; at += 16) {
+        fmt::print(out, "{:02x}:", at);
+        for (std::size_t byte = at; byte < std::min(at + 16, count); ++byte)
+            fmt::print(out, " {:02x}", function.config[byte]);
+        out << '\n';
+    }
+}
+
 void render_text(std::ostream& out, const Function& function, const TextOptions& options) {
     heading(out, function, options);
     if (options.verbosity > 0) details(out, function, options.verbosity);
     if ((options.verbosity > 0 || options.kernel) && function.binding) system_lines(out, *function.binding);
-    if (options.hex > 0) hex_dump(out, function, options.hex);
+    render_hex(out, function, options.hex);
     if (options.verbosity > 0 || options.hex > 0) out << '\n';
 }
 

@@ -1,106 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 
-#include <map>
+#include <algorithm>
 #include <ostream>
-#include <set>
 
 #include "render.hpp"
+#include "topology.hpp"
 
 namespace pcienic::ls {
 namespace {
 
-using BusKey = std::pair<unsigned, unsigned>;  // domain, bus
-
-/// The buses as the bridges connect them. A bus that names itself or an ancestor as its own secondary bus must not
-/// make the drawing endless, so each bus is drawn once.
-class Tree {
+/// Draws from the left to the right: a line holds what leads to a function, and once it is written, what of it stands
+/// above the next line's own part. No bus is reached twice, so the drawing ends.
+class Drawing {
   public:
-    Tree(std::ostream& out, const Listing& listing, const TextOptions& options) : out_(out), options_(options) {
-        for (std::size_t index = 0; index < listing.functions.size(); ++index) {
-            const Function& function = listing.functions[index];
-            const Address& at = function.address;
-            buses_[{at.domain, at.bus}].push_back(&function);
-            if (listing.selected[index]) selected_.insert(&function);
-            if (function.is_bridge && function.secondary_bus > at.bus)
-                below_.insert({at.domain, function.secondary_bus});
-        }
-    }
+    Drawing(std::ostream& out, const Listing& listing, const TextOptions& options)
+        : out_(out),
+          listing_(listing),
+          options_(options),
+          topology_(listing.functions),
+          filtered_(std::ranges::find(listing.selected, false) != listing.selected.end()) {}
 
     void draw() {
-        std::vector<BusKey> roots;
-        for (const auto& [key, functions] : buses_)
-            if (!below_.contains(key) && bus_shows(key, {})) roots.push_back(key);
-        for (std::size_t index = 0; index < roots.size(); ++index) {
-            const bool last = index + 1 == roots.size();
-            const std::string lead = roots.size() == 1 ? "-" : last ? "\\-" : "+-";
-            const std::string name = fmt::format("[{:04x}:{:02x}]", roots[index].first, roots[index].second);
-            bus(roots[index], lead + name + "-",
-                (roots.size() == 1 || last ? " " : "|") + std::string(lead.size() + name.size(), ' '));
-        }
+        std::string line;
+        buses(topology_.roots(), true, !filtered_, line);
     }
 
   private:
-    /// Whether something that was asked for is on the bus or behind it; `seen` ends a loop of bridges.
-    bool bus_shows(const BusKey& key, std::set<BusKey> seen) const {
-        const auto found = buses_.find(key);
-        if (found == buses_.end() || !seen.insert(key).second) return false;
-        for (const Function* function : found->second)
-            if (shows(*function, seen)) return true;
-        return false;
+    /// Whether something that was asked for is on the bus, or behind a bridge on it.
+    bool shows(const Topology::Bus& bus) const {
+        return std::ranges::any_of(bus.functions, [&](std::size_t function) { return shows(function); });
     }
 
-    bool shows(const Function& function, const std::set<BusKey>& seen) const {
-        if (selected_.contains(&function)) return true;
-        return function.is_bridge && bus_shows({function.address.domain, function.secondary_bus}, seen);
+    bool shows(std::size_t function) const {
+        if (listing_.selected[function]) return true;
+        const auto* behind = topology_.behind(function);
+        return behind != nullptr &&
+               std::ranges::any_of(*behind, [&](std::size_t bus) { return shows(topology_.bus(bus)); });
     }
 
-    /// Draws the bus's functions; `line` is what stands on the line already, `below` what the lines below begin with.
-    void bus(const BusKey& key, const std::string& line, const std::string& below) {
-        std::vector<const Function*> shown;
-        if (drawn_.insert(key).second)
-            for (const Function* function : buses_.contains(key) ? buses_.at(key) : std::vector<const Function*>())
-                if (shows(*function, {})) shown.push_back(function);
-        if (shown.empty()) {
-            out_ << line << '\n';
-        } else if (shown.size() == 1) {
-            function(*shown.front(), line + "--", below + "  ");
-        } else {
-            for (std::size_t index = 0; index < shown.size(); ++index) {
-                const bool last = index + 1 == shown.size();
-                const std::string lead = index == 0 ? line + "+-" : below + (last ? "\\-" : "+-");
-                function(*shown[index], lead, below + (last ? "  " : "| "));
-            }
+    /// The stroke that leads to one of several things side by side.
+    static const char* branch(std::size_t index, std::size_t count, const char* alone) {
+        return count == 1 ? alone : index + 1 == count ? "\\-" : "+-";
+    }
+
+    /// The buses behind one bridge, or the roots. A bridge's only bus needs no name: the bridge's range has it. `all`:
+    /// everything is shown from here on, since it was asked for or no filter is.
+    void buses(const std::vector<std::size_t>& behind, bool roots, bool all, std::string& line) {
+        line += '-';
+        std::vector<std::size_t> shown;
+        for (const std::size_t index : behind)
+            if (all || shows(topology_.bus(index))) shown.push_back(index);
+        if (shown.empty()) finish(line);
+        for (std::size_t index = 0; index < shown.size(); ++index) {
+            const Topology::Bus& bus = topology_.bus(shown[index]);
+            std::string here = line;
+            if (roots || behind.size() > 1)
+                here += fmt::format("{}[{:04x}:{:02x}]-", branch(index, shown.size(), ""), bus.domain, bus.number);
+            functions(bus, all, here);
+            keep_strokes(here, line);
         }
     }
 
-    void function(const Function& one, const std::string& line, const std::string& below) {
-        const std::string name = fmt::format("{:02x}.{:x}", one.address.device, one.address.function);
-        if (one.is_bridge) {
-            const std::string range = one.secondary_bus == one.subordinate_bus
-                                          ? fmt::format("-[{:02x}]-", one.secondary_bus)
-                                          : fmt::format("-[{:02x}-{:02x}]-", one.secondary_bus, one.subordinate_bus);
-            bus({one.address.domain, one.secondary_bus}, line + name + range + "-",
-                below + std::string(name.size() + range.size() + 1, ' '));
-        } else {
-            out_ << line << name;
-            if (options_.verbosity > 0) out_ << "  " << one.device_text;
-            out_ << '\n';
+    void functions(const Topology::Bus& bus, bool all, std::string& line) {
+        std::vector<std::size_t> shown;
+        for (const std::size_t function : bus.functions)
+            if (all || shows(function)) shown.push_back(function);
+        if (shown.empty()) finish(line);
+        for (std::size_t index = 0; index < shown.size(); ++index) {
+            std::string here = line + branch(index, shown.size(), "--");
+            function(shown[index], all, here);
+            keep_strokes(here, line);
         }
     }
+
+    void function(std::size_t index, bool all, std::string& line) {
+        const Function& one = listing_.functions[index];
+        line += fmt::format("{:02x}.{:x}", one.address.device, one.address.function);
+        if (const auto* behind = topology_.behind(index)) {
+            const auto [secondary, subordinate] = topology_.range_behind(index);
+            if (secondary == 0)
+                line += '-';
+            else if (secondary == subordinate)
+                line += fmt::format("-[{:02x}]-", secondary);
+            else
+                line += fmt::format("-[{:02x}-{:02x}]-", secondary, subordinate);
+            buses(*behind, false, all || listing_.selected[index], line);
+            return;
+        }
+        if (options_.verbosity > 0) line += "  " + one.device_text;
+        finish(line);
+    }
+
+    /// Writes the line; only the strokes that lead further down stay of it.
+    void finish(std::string& line) {
+        out_ << line << '\n';
+        std::ranges::transform(line, line.begin(), [](char c) { return c == '+' || c == '|' ? '|' : ' '; });
+    }
+
+    /// Takes over what became of a longer line's beginning.
+    static void keep_strokes(const std::string& longer, std::string& line) { line = longer.substr(0, line.size()); }
 
     std::ostream& out_;
+    const Listing& listing_;
     const TextOptions& options_;
-    std::map<BusKey, std::vector<const Function*>> buses_;
-    std::set<BusKey> below_, drawn_;
-    std::set<const Function*> selected_;
+    Topology topology_;
+    bool filtered_;
 };
 
 }  // namespace
 
 void render_tree(std::ostream& out, const Listing& listing, const TextOptions& options) {
-    Tree(out, listing, options).draw();
+    Drawing(out, listing, options).draw();
 }
 
 }  // namespace pcienic::ls

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // pcienic-ls's decoder on an image of configuration space that a hostile or broken device might show: it must end, stay
 // within the image, and give text and JSON that hold together.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -34,11 +35,18 @@ void check(const Function& function) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const ConfigImage config(std::vector<std::uint8_t>(data, data + size));
-    const DecodeContext context{.has_memory_bar = size % 2 == 0,
-                                .first_function = size % 3 == 0,
-                                .subsystem_text = [](unsigned vendor, unsigned device) {
-                                    return std::to_string(vendor) + ":" + std::to_string(device);
-                                }};
+    const DecodeContext context{
+        .has_memory_bar = size % 2 == 0,
+        .first_function = size % 3 == 0,
+        .subsystem_text = [](unsigned vendor,
+                             unsigned device) { return std::to_string(vendor) + ":" + std::to_string(device); },
+        // Vital Product Data is what stands behind the standard header.
+        .read_vpd =
+            [&](unsigned at, std::uint8_t* to, unsigned count) {
+                if (size < 64 || at > size - 64 || count > size - 64 - at) return false;
+                std::copy_n(data + 64 + at, count, to);
+                return true;
+            }};
     Function function;
     if (decode_header(config, SystemView::from(config), function))
         function.capabilities = decode_capabilities(config, context);

@@ -71,6 +71,19 @@ TEST(LsDecode, EndsALoopedExtendedChainAndSaysSo) {
     EXPECT_TRUE(capabilities.back().extended);
 }
 
+TEST(LsDecode, SaysThatAnExtendedChainGoesOnBehindTheEndOfADump) {
+    Image image(0x110);
+    image.first(0x40).express(0x40, 0).extended(0x100, 0x03, 1, 0x200);
+    DecodeContext dumped = context();
+    dumped.from_dump = true;
+    const auto capabilities = decode_capabilities(ConfigImage(image.bytes()), dumped);
+    ASSERT_EQ(capabilities.size(), 3U);
+    EXPECT_EQ(capabilities.back().fault, "not in the dump");
+    EXPECT_EQ(capabilities.back().offset, 0x200U);
+    EXPECT_EQ(decode_capabilities(ConfigImage(Image(0x100).first(0x40).express(0x40, 0).bytes()), dumped).size(), 1U)
+        << "nothing said that there is an extended chain";
+}
+
 TEST(LsDecode, StopsAtABrokenPointer) {
     const auto capabilities =
         decode(Image().first(0x40).capability(0x40, 0x01, 0xf0).capability(0xf0, 0xff, 0xff)).capabilities;

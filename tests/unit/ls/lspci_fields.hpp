@@ -21,12 +21,14 @@ std::map<std::string, Fields> parse_listing(const std::string& text);
 struct KnownDifference {
     std::string pattern;  ///< an ECMAScript regular expression for the field's name
     std::string reason;
+    unsigned since = 0;  ///< which lspci says otherwise: 11 is 3.11
+    unsigned until = ~0U;
 };
 
-/// Where pcienic-ls, which speaks as lspci 3.9 does, says otherwise than some lspci; docs/reference/pcienic-ls.md lists
-/// the same. A field that a later lspci added stands here by its name, so that nothing of 3.9's is left out of a
-/// comparison.
-const std::vector<KnownDifference>& known_differences();
+/// Where pcienic-ls, which speaks as lspci 3.9 does, says otherwise than the lspci of this version ("3.13.0");
+/// docs/reference/pcienic-ls.md lists the same. A field that a later lspci added stands here by its name, so that
+/// nothing of 3.9's is left out of a comparison.
+std::vector<KnownDifference> known_differences(const std::string& version);
 
 /// What `reference` says and `ours` does not, or says otherwise; one line each. What ours says beyond that is no
 /// difference: it has lines of its own.
