@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "cli/json_text.hpp"
 #include "trace_rows.hpp"
 
 namespace pcienic::ctl {
@@ -71,7 +72,7 @@ class ChromeTrace {
 
     void write() {
         const Json header = trace_header_row(trace_);
-        out_ << R"({"displayTimeUnit":"ns","otherData":)" << header.dump() << ",\"traceEvents\":[";
+        out_ << R"({"displayTimeUnit":"ns","otherData":)" << cli::json_text(header) << ",\"traceEvents\":[";
         name("process_name", 0, trace_header_line(header));
         name("thread_name", kMmio, "MMIO");
         name("thread_name", kConfig, "configuration space");
@@ -84,7 +85,7 @@ class ChromeTrace {
 
   private:
     void put(const Json& event) {
-        out_ << (first_ ? "\n" : ",\n") << event.dump();
+        out_ << (first_ ? "\n" : ",\n") << cli::json_text(event);
         first_ = false;
     }
 

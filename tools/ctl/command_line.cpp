@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
-#include <istream>
+#include <iterator>
 #include <ostream>
 #include <sstream>
 #include <string>
@@ -16,6 +16,8 @@
 #include "cli/number.hpp"
 #include "cli/suggest.hpp"
 #include "cli/tool.hpp"
+#include "script.hpp"
+#include "words.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -25,6 +27,7 @@ using cli::Failure;
 
 constexpr std::string_view kName = "pcienic-ctl";
 constexpr std::size_t kLongestScript = std::size_t{16} << 20;
+constexpr std::string_view kRun = "run";
 constexpr std::string_view kWith = "with";  // the operation whose command line ends in another one
 
 constexpr std::string_view kExamples =
@@ -56,31 +59,35 @@ class Parser {
         cli::dress(app_, kName, kExamples, "pcienic-ls(1), pcienic-irqtest(1)");
         app_.description("Reads and writes a PCI device's registers through VFIO, by name, field or offset.");
         app_.allow_extras();
+        app_.require_subcommand(0, 1);  // else the last of several would be the one that is run
+        cli::Options line{app_};
         options.selector.add_options(app_);
         output.add_options(app_);
         cli::add_backend_option(app_, options.backend);
-        app_.add_option_function<std::string>(
-                "--bar", [&options](const std::string& text) { options.bar = cli::parse_ranges(text, 5).front(); },
+        line.add_option(
+                "--bar", [&options](const std::string& text) { options.bar = cli::parse_index(text, 5); },
                 "BAR of offsets that name none; default 0")
-            ->type_name("N");
-        app_.add_flag("-n,--dry-run", options.dry_run, "Say what would be done, and touch no device");
-        app_.add_flag("-v,--verbose", options.verbose, "Tell of each access on stderr");
-        add_trace_options(app_, options.trace);
-        add_register_operations(app_, chosen_);
-        add_observe_operations(app_, chosen_);
-        add_device_operations(app_, chosen_);
-        add_binding_operations(app_, chosen_);
-        add_with_operation(app_, chosen_);
-        add_doctor_operation(app_, chosen_);
-        add_dma_operation(app_, chosen_);
-        add_run_operation(app_, chosen_);
-        add_trace_operation(app_, chosen_);
+            .type_name("N");
+        line.add_flag("-n,--dry-run", options.dry_run, "Say what would be done, and touch no device");
+        line.add_flag("-v,--verbose", options.verbose, "Tell of each access on stderr");
+        add_trace_options(line, options.trace);
+        add_register_operations(line, chosen_);
+        add_observe_operations(line, chosen_);
+        add_device_operations(line, chosen_);
+        add_binding_operations(line, chosen_);
+        add_with_operation(line, chosen_);
+        add_doctor_operation(line, chosen_);
+        add_dma_operation(line, chosen_);
+        add_run_operation(line, chosen_);
+        add_trace_operation(line, chosen_);
         // Commands copy the footer when they are added; the notes are for the tool's own help only.
         app_.footer(fmt::format("{}\n\n{}", kNotes, app_.get_footer()));
     }
 
     /// Nothing where help or the version was asked for, and shown.
-    Chosen parse(const std::vector<std::string>& arguments, std::ostream& out, Globals globals) {
+    Chosen parse(const Words& arguments, std::ostream& out, Globals globals) {
+        refuse_joined(app_, arguments);
+        refuse_behind_dashes(app_, arguments);
         if (cli::parse(app_, arguments, out)) return nullptr;
         if (globals == Globals::refused) refuse_globals();
         const std::vector<std::string> extras = app_.remaining();
@@ -93,6 +100,8 @@ class Parser {
             throw Failure{Exit::usage, "no command: name one, as in 'pcienic-ctl read STATUS'; see pcienic-ctl --help"};
         return chosen_;
     }
+
+    [[nodiscard]] const CLI::App& app() const { return app_; }
 
   private:
     void refuse_globals() const {
@@ -116,17 +125,17 @@ class Parser {
 };
 
 struct Split {
-    std::vector<std::vector<std::string>> operations{1};
-    std::vector<std::string> command;  ///< of another program: not ours to read
+    std::vector<Words> operations{1};
+    Words command;  ///< of another program: not ours to read
 };
 
-Split split_operations(const std::vector<std::string>& arguments) {
+Split split_operations(const CLI::App& app, const Words& arguments) {
     Split split;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
-        std::vector<std::string>& last = split.operations.back();
+        Words& last = split.operations.back();
         if (arguments[i] == ":") {
             split.operations.emplace_back();
-        } else if (arguments[i] == "--" && std::ranges::find(last, kWith) != last.end()) {
+        } else if (arguments[i] == "--" && operation_of(app, last) == kWith) {
             split.command.assign(arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1, arguments.end());
             break;
         } else {
@@ -136,14 +145,24 @@ Split split_operations(const std::vector<std::string>& arguments) {
     return split;
 }
 
-/// A line of a script is a command line without the program's name; quotes are not needed and have no meaning.
-std::vector<std::string> words(const std::string& line) {
-    std::istringstream stream{line.substr(0, line.find('#'))};
-    return {std::istream_iterator<std::string>{stream}, {}};
+/// An option that does nothing is a mistake: a user who gives --trace expects a file.
+void refuse_unheeded(const Session& session, const std::vector<Chosen>& operations) {
+    Heeds heeds = kHeedsNothing;
+    for (const Chosen& operation : operations) heeds = heeds | operation->heeds();
+    const GlobalOptions& options = session.options();
+    const auto refuse_unless = [](bool is_fine, std::string_view option, std::string_view why) {
+        if (!is_fine) throw Failure{Exit::usage, fmt::format("{}: has no effect here, {}: leave it out", option, why)};
+    };
+    refuse_unless(heeds.selection || !options.selector.given(), "-s, -d", "where no device is needed");
+    refuse_unless(heeds.backend || options.backend == "auto", "--backend", "where no device is opened");
+    refuse_unless(heeds.bar || !options.bar, "--bar", "where no operand is an offset");
+    refuse_unless(heeds.trace || options.trace.file.empty(), "--trace", "where no device is opened");
+    refuse_unless(heeds.form || session.output().is_text(), "-o, --json", "where nothing is printed in that form");
 }
 
 Exit execute(Session& session, const std::vector<Chosen>& operations) {
     for (const Chosen& operation : operations) operation->prepare(session);
+    refuse_unheeded(session, operations);
     for (const Chosen& operation : operations) {
         if (session.options().dry_run) {
             operation->explain(session);
@@ -154,19 +173,53 @@ Exit execute(Session& session, const std::vector<Chosen>& operations) {
     return Exit::ok;
 }
 
+/// The operations of a line of a script, of which there may be several, as on a command line.
+std::vector<Chosen> parse_line(const Words& words) {
+    GlobalOptions options;  // stay as they are: a line has none
+    std::ostringstream ignored;
+    cli::Output output{std::string{kName}, ignored};
+    std::vector<Chosen> operations;
+    const Parser grammar{options, output};
+    for (const Words& part : split_operations(grammar.app(), words).operations) {
+        const Chosen operation = Parser{options, output}.parse(part, ignored, Parser::Globals::refused);
+        if (!operation) throw Failure{Exit::usage, "--help, -h and --version show text: a script has no use for them"};
+        if (operation_of(grammar.app(), part) == kRun)
+            throw Failure{Exit::usage, "a script cannot run another: put its lines here"};
+        if (!operation->can_share())
+            throw Failure{Exit::usage, fmt::format("a script cannot leave the device to another program: run it "
+                                                   "from `pcienic-ctl {}`",
+                                                   kWith)};
+        operations.push_back(operation);
+    }
+    return operations;
+}
+
+/// Errors name the line.
+std::vector<Chosen> parse_script(const std::string& text, const std::string& name) {
+    std::vector<Chosen> operations;
+    for (const ScriptLine& line : script_lines(text, name)) {
+        try {
+            std::ranges::move(parse_line(line.words), std::back_inserter(operations));
+        } catch (const Failure& failure) {
+            throw Failure{failure.code(), fmt::format("{}:{}: {}", name, line.number, failure.what())};
+        }
+    }
+    return operations;
+}
+
 /// `run FILE`: a script whose lines are operations of this invocation.
 class Run : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("file", file_, "A line an operation, # begins a comment; - is stdin")
-            ->required()
-            ->type_name("FILE");
+    void add_options(cli::Options& options) {
+        options.add_option("file", file_, "A line an operation, # begins a comment; - is stdin")
+            .required()
+            .type_name("FILE");
     }
 
     void prepare(Session& session) override {
-        std::istringstream script{file_ == "-" ? cli::read_all(session.world().in, "stdin", kLongestScript)
-                                               : cli::read_file(file_, kLongestScript)};
-        operations_ = parse_script(script, file_);
+        operations_ = parse_script(file_ == "-" ? cli::read_all(session.world().in, "stdin", kLongestScript)
+                                                : cli::read_file(file_, kLongestScript),
+                                   file_);
         session.collect();
         for (const Chosen& operation : operations_) operation->prepare(session);
     }
@@ -182,21 +235,35 @@ class Run : public Operation {
         return Exit::ok;
     }
 
+    [[nodiscard]] Heeds heeds() const override {
+        Heeds all = kHeedsNothing;
+        for (const Chosen& operation : operations_) all = all | operation->heeds();
+        return all;
+    }
+
   private:
     std::string file_;
     std::vector<Chosen> operations_;
 };
 
 Exit run_checked(const std::vector<std::string>& arguments, World& world) {
-    GlobalOptions options;
+    GlobalOptions options{.selector = cli::DeviceSelector{world.root}};
     cli::Output output{std::string{kName}, world.out};
     std::vector<Chosen> operations;
-    Split split = split_operations(arguments);
+    Split split = split_operations(Parser{options, output}.app(), arguments);
     options.command = std::move(split.command);
-    for (const std::vector<std::string>& part : split.operations) {
+    for (const Words& part : split.operations) {
         const auto globals = operations.empty() ? Parser::Globals::taken : Parser::Globals::refused;
-        Chosen operation = Parser{options, output}.parse(part, world.out, globals);
-        if (!operation) return Exit::ok;
+        std::ostringstream shown;
+        Chosen operation = Parser{options, output}.parse(part, shown, globals);
+        if (!operation && split.operations.size() > 1)
+            throw Failure{Exit::usage,
+                          "--help, -h and --version show text and do nothing else: leave out the other "
+                          "operations"};
+        if (!operation) {
+            world.out << shown.str();
+            return Exit::ok;
+        }
         operations.push_back(std::move(operation));
     }
     cli::check_backend(options.backend, options.selector);
@@ -220,34 +287,8 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
 
 }  // namespace
 
-std::vector<Chosen> parse_script(std::istream& script, const std::string& name) {
-    std::vector<Chosen> operations;
-    std::string line;
-    for (unsigned number = 1; std::getline(script, line); ++number) {
-        const std::vector<std::string> arguments = words(line);
-        if (arguments.empty()) continue;
-        GlobalOptions options;  // stay as they are: a line has none
-        std::ostringstream ignored;
-        cli::Output output{std::string{kName}, ignored};
-        try {
-            const Chosen operation = Parser{options, output}.parse(arguments, ignored, Parser::Globals::refused);
-            if (!operation) throw Failure{Exit::usage, "a script has no use for help"};
-            if (arguments.front() == "run")
-                throw Failure{Exit::usage, "a script cannot run another: put its lines here"};
-            if (!operation->can_share())
-                throw Failure{Exit::usage, fmt::format("a script cannot leave the device to another program: run it "
-                                                       "from `pcienic-ctl {}`",
-                                                       kWith)};
-            operations.push_back(operation);
-        } catch (const Failure& failure) {
-            throw Failure{failure.code(), fmt::format("{}:{}: {}", name, number, failure.what())};
-        }
-    }
-    return operations;
-}
-
-void add_run_operation(CLI::App& app, Chosen& chosen) {
-    add_operation<Run>(app, chosen, "run", "Run the operations of a file, all on the same open device");
+void add_run_operation(cli::Options& line, Chosen& chosen) {
+    add_operation<Run>(line, chosen, std::string{kRun}, "Run the operations of a file, all on the same open device");
 }
 
 int run(const std::vector<std::string>& arguments, World& world) {

@@ -41,9 +41,12 @@ class Rebind : public Operation {
         for (const Bdf& bdf : functions_) refuse_interfaces_up(bdf, session.world().root);
     }
 
+    [[nodiscard]] Heeds heeds() const override { return kHeedsFunction; }
+
   protected:
-    void add_force(CLI::App& app) {
-        app.add_flag("--force", force_, "Also where the machine uses the device: its default route, a mounted disk");
+    void add_force(cli::Options& options) {
+        options.add_flag("--force", force_,
+                         "Also where the machine uses the device: its default route, a mounted disk");
     }
 
     virtual std::vector<Bdf> choose(Session& session) { return functions_to_bind(session, false); }
@@ -77,10 +80,11 @@ class Rebind : public Operation {
 
 class Bind : public Rebind {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("driver", driver_, "The kernel driver; default vfio-pci")->type_name("DRIVER");
-        app.add_flag("--group", group_, "Also the other members of the device's IOMMU group, but bridges; all or none");
-        add_force(app);
+    void add_options(cli::Options& options) {
+        options.add_option("driver", driver_, "The kernel driver; default vfio-pci").type_name("DRIVER");
+        options.add_flag("--group", group_,
+                         "Also the other members of the device's IOMMU group, all or none; not bridges that can stay");
+        add_force(options);
     }
 
     void explain(Session& session) override { session.emit(plan_document(functions_, driver_, session.world().root)); }
@@ -126,9 +130,9 @@ void explain_restore(Session& session, const Bdf& bdf, bool none) {
 
 class Unbind : public Rebind {
   public:
-    void add_options(CLI::App& app) {
-        app.add_flag("--none", none_, "Leave the device without a driver instead");
-        add_force(app);
+    void add_options(cli::Options& options) {
+        options.add_flag("--none", none_, "Leave the device without a driver instead");
+        add_force(options);
     }
 
     void explain(Session& session) override {
@@ -158,9 +162,9 @@ class Unbind : public Rebind {
 
 class Restore : public Rebind {
   public:
-    void add_options(CLI::App& app) {
-        app.add_flag("--all", all_, "Every device that bind or with, also one that was killed, has on record");
-        add_force(app);
+    void add_options(cli::Options& options) {
+        options.add_flag("--all", all_, "Every device that bind or with, also one that was killed, has on record");
+        add_force(options);
     }
 
     void explain(Session& session) override {
@@ -209,14 +213,48 @@ class Restore : public Rebind {
 
 }  // namespace
 
+namespace {
+
+/// The members of the functions' groups that are none of them.
+std::vector<Bdf> members_left(const std::vector<Bdf>& functions, const uiovfio::SysfsRoot& root) {
+    std::vector<Bdf> left;
+    for (const Bdf& bdf : functions) {
+        std::error_code gone;
+        for (const Bdf& member : uiovfio::describe(bdf, root, gone).group_members)
+            if (std::ranges::find(functions, member) == functions.end() &&
+                std::ranges::find(left, member) == left.end())
+                left.push_back(member);
+    }
+    return left;
+}
+
+/// Only bridges are left, and what has been taken out of its slot meanwhile.
+std::string why_left(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
+    std::error_code gone;
+    const std::string driver = uiovfio::describe(bdf, root, gone).driver;
+    if (gone) return fmt::format("{}: is gone, and is not bound with the others", to_string(bdf));
+    // The kernel lets these share a group with userspace (its driver_managed_dma).
+    const bool may_stay = driver.empty() || driver == "pcieport" || driver == "pci-stub";
+    if (may_stay)
+        return fmt::format("{}: stays with {}: it is a bridge, and may stay", to_string(bdf), driver_text(driver));
+    return fmt::format(
+        "{}: stays with {}, and is in the way: it is a bridge, which vfio-pci does not take: "
+        "'pcienic-ctl -s {} unbind --none' leaves it without a driver",
+        to_string(bdf), driver, to_string(bdf));
+}
+
+}  // namespace
+
 std::vector<Bdf> functions_to_bind(Session& session, bool group) {
     std::vector<Bdf> functions;
     for (const uiovfio::PciFunction& function : session.functions()) functions.push_back(function.bdf);
     if (!group) return functions;
+    const uiovfio::SysfsRoot& root = session.world().root;
     for (std::size_t i = 0, named = functions.size(); i < named; ++i) {
-        for (const Bdf& member : uiovfio::bindable_group(functions[i], session.world().root))
+        for (const Bdf& member : uiovfio::bindable_group(functions[i], root))
             if (std::ranges::find(functions, member) == functions.end()) functions.push_back(member);
     }
+    for (const Bdf& bdf : members_left(functions, root)) session.warn(why_left(bdf, root));
     return functions;
 }
 
@@ -269,10 +307,10 @@ std::string driver_text(const std::string& driver) { return driver.empty() ? "no
 
 Json driver_json(const std::string& driver) { return driver.empty() ? Json{} : Json(driver); }
 
-void add_binding_operations(CLI::App& app, Chosen& chosen) {
-    add_operation<Bind>(app, chosen, "bind", "Give the device to a kernel driver, vfio-pci by default");
-    add_operation<Unbind>(app, chosen, "unbind", "Give the device back to the driver that it had before bind");
-    add_operation<Restore>(app, chosen, "restore", "Give back what bind and with have on record; --all of it");
+void add_binding_operations(cli::Options& line, Chosen& chosen) {
+    add_operation<Bind>(line, chosen, "bind", "Give the device to a kernel driver, vfio-pci by default");
+    add_operation<Unbind>(line, chosen, "unbind", "Give the device back to the driver that it had before bind");
+    add_operation<Restore>(line, chosen, "restore", "Give back what bind and with have on record; --all of it");
 }
 
 }  // namespace pcienic::ctl

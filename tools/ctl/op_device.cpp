@@ -20,7 +20,7 @@ using uiovfio::InterruptMode;
 
 class Info : public Operation {
   public:
-    void add_options(CLI::App&) {}
+    void add_options(cli::Options&) {}
     void prepare(Session& session) override { static_cast<void>(session.is_pcienic()); }
     void explain(Session& session) override {
         session.output().stream() << "would open the device and read its identity\n";
@@ -35,6 +35,8 @@ class Info : public Operation {
             row["iommu_group"] = function.iommu_group ? Json(*function.iommu_group) : Json{};
         }
         row["can_reset"] = device.can_reset();
+        row["was_reset"] = device.was_reset();
+        row["bus_master"] = device.config().bus_master();
         row["bars"] = bars(device);
         row["interrupts"] = interrupts(device);
         if (session.is_pcienic()) row["pcienic"] = pcienic_json(session.driver());
@@ -97,6 +99,8 @@ class Info : public Operation {
         lines += fmt::format("\ninterrupts  INTx {}, MSI {}, MSI-X {}", interrupts["intx"].dump(),
                              interrupts["msi"].dump(), interrupts["msix"].dump());
         lines += fmt::format("\nreset       {}", row["can_reset"].get<bool>() ? "possible" : "not possible");
+        lines += fmt::format("\nbus master  {}{}", row["bus_master"].get<bool>() ? "on" : "off",
+                             row["was_reset"].get<bool>() ? "" : ": opening has not reset the device");
         return row.contains("pcienic") ? lines + pcienic_text(row["pcienic"]) : lines;
     }
 
@@ -112,8 +116,8 @@ class Info : public Operation {
 
 class Reset : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_flag("--software", software_, "By the device's own CTRL.RESET, not by the bus");
+    void add_options(cli::Options& options) {
+        options.add_flag("--software", software_, "By the device's own CTRL.RESET, not by the bus");
     }
     void prepare(Session& session) override { static_cast<void>(session.is_pcienic()); }
 
@@ -143,12 +147,13 @@ class Reset : public Operation {
 
 class Irq : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("vectors", text_, "Vectors, as 3 or 0-7,9")->required()->type_name("VECTORS");
-        app.add_option("--mode", mode_text_, "msix, msi or intx; default msix")
-            ->type_name("MODE")
-            ->check(CLI::IsMember({"msix", "msi", "intx"}));
-        app.add_option("--timeout", timeout_, "Give up after this time (exit code 6); default 5s")->type_name("TIME");
+    void add_options(cli::Options& options) {
+        options.add_option("vectors", text_, "Vectors, as 3 or 0-7,9").required().type_name("VECTORS");
+        options.add_option("--mode", mode_text_, "msix, msi or intx; default msix")
+            .type_name("MODE")
+            .one_of({"msix", "msi", "intx"});
+        options.add_option("--timeout", timeout_, "Give up after this time (exit code 6); default 5s")
+            .type_name("TIME");
     }
 
     void prepare(Session& session) override {
@@ -210,10 +215,10 @@ class Irq : public Operation {
 
 }  // namespace
 
-void add_device_operations(CLI::App& app, Chosen& chosen) {
-    add_operation<Info>(app, chosen, "info", "Show BARs, interrupts, and what a pcienic says of itself");
-    add_operation<Reset>(app, chosen, "reset", "Reset the device");
-    add_operation<Irq>(app, chosen, "irq", "Have a pcienic raise vectors, and count what arrives");
+void add_device_operations(cli::Options& line, Chosen& chosen) {
+    add_operation<Info>(line, chosen, "info", "Show BARs, interrupts, and what a pcienic says of itself");
+    add_operation<Reset>(line, chosen, "reset", "Reset the device");
+    add_operation<Irq>(line, chosen, "irq", "Have a pcienic raise vectors, and count what arrives");
 }
 
 }  // namespace pcienic::ctl

@@ -55,44 +55,49 @@ void fill_with_pattern(std::span<std::byte> bytes, std::uint64_t pattern) {
 
 class Dma : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("operation", what_, "copy, fill, or verify (host to device and back, compared)")
-            ->required()
-            ->type_name("OPERATION")
-            ->check(CLI::IsMember({"copy", "fill", "verify"}));
-        app.add_option("--direction", direction_,
-                       "copy: host-to-device, device-to-host or host-to-host; fill: host or device")
-            ->type_name("DIRECTION")
-            ->check(CLI::IsMember({"host-to-device", "device-to-host", "host-to-host", "host", "device"}));
-        app.add_option("--size", size_text_, "Bytes; default 1M")->type_name("N");
-        app.add_option("--offset", offset_text_, "Offset in device memory; default 0")->type_name("N");
-        app.add_option("--pattern", pattern_text_, "fill: the 8 bytes to repeat; default 0x0123456789abcdef")
-            ->type_name("V");
-        app.add_option("--in", in_, "Take the host's bytes from this file, rather than noise")->type_name("FILE");
-        app.add_option("--out", out_, "Save what arrived in the host's memory to this file")->type_name("FILE");
-        app.add_option("--vector", vector_text_, "Have this MSI-X vector announce completions, rather than poll")
-            ->type_name("N");
-        app.add_option("--timeout", timeout_text_, "For each piece of 1 MiB; default 30s")->type_name("TIME");
+    void add_options(cli::Options& options) {
+        options.add_option("operation", what_, "copy, fill, or verify (host to device and back, compared)")
+            .required()
+            .type_name("OPERATION")
+            .one_of({"copy", "fill", "verify"});
+        options
+            .add_option("--direction", direction_,
+                        "copy: host-to-device, device-to-host or host-to-host; fill: host or device")
+            .type_name("DIRECTION")
+            .one_of({"host-to-device", "device-to-host", "host-to-host", "host", "device"});
+        options.add_option("--size", size_text_, "Bytes; default 1M").type_name("N");
+        options.add_option("--offset", offset_text_, "Offset in device memory; default 0").type_name("N");
+        options.add_option("--pattern", pattern_text_, "fill: the 8 bytes to repeat; default 0x0123456789abcdef")
+            .type_name("V");
+        options.add_option("--in", in_, "Take the host's bytes from this file, rather than noise").type_name("FILE");
+        options.add_option("--out", out_, "Save what arrived in the host's memory to this file").type_name("FILE");
+        options.add_option("--vector", vector_text_, "Have this MSI-X vector announce completions, rather than poll")
+            .type_name("N");
+        options.add_option("--timeout", timeout_text_, "For each piece of 1 MiB; default 30s").type_name("TIME");
     }
 
     void prepare(Session& session) override {
+        refuse_unless(what_ != "verify" || direction_.empty(), "--direction");
         if (direction_.empty()) direction_ = what_ == "fill" ? "device" : "host-to-device";
         const bool is_target = direction_ == "host" || direction_ == "device";
         if (what_ != "verify" && is_target != (what_ == "fill")) {
             throw Failure{Exit::usage, fmt::format("dma {}: --direction {} is not for it: see pcienic-ctl dma --help",
                                                    what_, direction_)};
         }
+        const bool is_within_host = what_ != "verify" && (direction_ == "host-to-host" || direction_ == "host");
         const bool sends = what_ != "fill" && direction_ != "device-to-host";
         const bool receives = what_ == "verify" || direction_ != "host-to-device";
         refuse_unless(what_ == "fill" || pattern_text_.empty(), "--pattern");
         refuse_unless(sends || in_.empty(), "--in");
         refuse_unless(receives || out_.empty(), "--out");
+        refuse_unless(!is_within_host || offset_text_.empty(), "--offset");
+        refuse_unless(in_.empty() || size_text_.empty(), "--size beside --in, whose file has a size");
         cli::refuse_same_file(in_, out_);
-        size_ = cli::parse_number(size_text_);
-        offset_ = cli::parse_number(offset_text_);
+        if (!size_text_.empty()) size_ = cli::parse_number(size_text_);
+        if (!offset_text_.empty()) offset_ = cli::parse_number(offset_text_);
         if (!pattern_text_.empty()) pattern_ = cli::parse_number(pattern_text_);
         timeout_ = cli::parse_duration(timeout_text_);
-        if (!vector_text_.empty()) vector_ = cli::parse_ranges(vector_text_, kMaxVectors - 1).front();
+        if (!vector_text_.empty()) vector_ = cli::parse_index(vector_text_, kMaxVectors - 1);
         if (!in_.empty()) read_input();
         if (size_ == 0) throw Failure{Exit::usage, "dma: --size 0 moves nothing: give at least 1"};
         static_cast<void>(session.is_pcienic());
@@ -254,14 +259,14 @@ class Dma : public Operation {
 
     std::string what_;
     std::string direction_;
-    std::string size_text_ = "1M";
-    std::string offset_text_ = "0";
+    std::string size_text_;
+    std::string offset_text_;
     std::string pattern_text_;
     std::string vector_text_;
     std::string timeout_text_ = "30s";
     std::string in_;
     std::string out_;
-    std::uint64_t size_ = 0;
+    std::uint64_t size_ = std::uint64_t{1} << 20;
     std::uint64_t offset_ = 0;
     std::uint64_t pattern_ = 0x0123456789abcdef;
     nanoseconds timeout_{};
@@ -271,8 +276,8 @@ class Dma : public Operation {
 
 }  // namespace
 
-void add_dma_operation(CLI::App& app, Chosen& chosen) {
-    add_operation<Dma>(app, chosen, "dma", "Move bytes by a pcienic's DMA engine, and tell the rate");
+void add_dma_operation(cli::Options& line, Chosen& chosen) {
+    add_operation<Dma>(line, chosen, "dma", "Move bytes by a pcienic's DMA engine, and tell the rate");
 }
 
 }  // namespace pcienic::ctl

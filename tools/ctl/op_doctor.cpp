@@ -13,6 +13,7 @@
 #include "binding.hpp"
 #include "cli/backend.hpp"
 #include "cli/number.hpp"
+#include "isolation.hpp"
 #include "operation.hpp"
 
 namespace pcienic::ctl {
@@ -110,6 +111,21 @@ Json addresses_json(const PciFunction& function, const uiovfio::SysfsRoot& root)
     return {{"width", width ? Json(*width) : Json{}}, {"ranges", rows}};
 }
 
+Json isolation_json(const Proof& proof) {
+    Json trials = Json::array();
+    for (const Trial& trial : proof.trials) {
+        Json row{{"what", trial.what}, {"seen", trial.seen}, {"held", trial.held}};
+        cli::put_number(row, "address", trial.address, 64);
+        trials.push_back(std::move(row));
+    }
+    const auto state = proof.outcome == Proof::Outcome::isolated  ? CheckState::ok
+                       : proof.outcome == Proof::Outcome::exposed ? CheckState::missing
+                                                                  : CheckState::note;
+    Json row = line(to_string(proof.outcome), state, proof.what, proof.remedy);
+    row["trials"] = std::move(trials);
+    return row;
+}
+
 /// The text that a person reads, from the same row as the JSON.
 class Report {
   public:
@@ -119,7 +135,8 @@ class Report {
         std::string text = cli::paint("machine", Style::bold, colour_) + lines(row["machine"]);
         const Json& device = row["device"];
         if (device.is_null())
-            return text + "\n\n" + cli::paint("backends", Style::bold, colour_) + lines(row["backends"]);
+            return text + "\n\n" + cli::paint("backends", Style::bold, colour_) + lines(row["backends"]) +
+                   isolation(row["isolation"]);
         text +=
             "\n\n" + cli::paint(fmt::format("backends for {} (driver {})", device["bdf"].get<std::string>(),
                                             device["driver"].is_null() ? "none" : device["driver"].get<std::string>()),
@@ -128,10 +145,23 @@ class Report {
         text += "\n  auto takes " + automatic_text(row);
         for (const Json& holder : device["holders"]) text += "\n  held by " + holder["text"].get<std::string>();
         text += group(device["group"]);
-        return text + addresses(row["addresses"]);
+        return text + addresses(row["addresses"]) + isolation(row["isolation"]);
     }
 
   private:
+    /// Each trial, as it was tried and as it came out.
+    [[nodiscard]] std::string isolation(const Json& isolation) const {
+        if (isolation.is_null()) return {};
+        std::string text = "\n\n" + cli::paint("isolation", Style::bold, colour_) + lines(Json::array({isolation}));
+        for (const Json& trial : isolation["trials"])
+            text += fmt::format("\n  {} {} ({}): {}", mark(trial["held"].get<bool>() ? "ok" : "missing"),
+                                trial["what"].get<std::string>(), trial["address_hex"].get<std::string>(),
+                                trial["seen"].get<std::string>());
+        if (!isolation["trials"].empty())
+            text += "\n  (what was refused stands in the kernel's log, as faults of the IOMMU's)";
+        return text;
+    }
+
     [[nodiscard]] std::string mark(const std::string& state) const {
         if (state == "ok") return cli::paint("✔", Style::green, colour_);
         return state == "missing" ? cli::paint("✘", Style::red, colour_) : cli::paint("·", Style::yellow, colour_);
@@ -172,7 +202,7 @@ class Report {
         if (addresses["ranges"].empty())
             return "\n\n" + cli::paint("bus addresses", Style::bold, colour_) + "\n  none: no IOMMU translates for it";
         std::string text = "\n\n" + cli::paint(addresses["width"].is_null()
-                                                   ? "bus addresses (the IOMMU does not tell how many)"
+                                                   ? "bus addresses (the IOMMU does not say how many)"
                                                    : "bus addresses of " + addresses["width"].dump() + " bits",
                                                Style::bold, colour_);
         for (const Json& range : addresses["ranges"]) {
@@ -194,23 +224,48 @@ class Report {
 
 class Doctor : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("device", text_, "Its address, or vendor and device as 1af4:10f2; as -s and -d choose it")
-            ->type_name("BDF");
+    void add_options(cli::Options& options) {
+        options.add_option("device", text_, "Its address, or vendor and device as 1af4:10f2; as -s and -d choose it")
+            .type_name("BDF");
+        options.add_flag(
+            "--prove", prove_,
+            "Have a pcienic's DMA engine try to reach memory that is not mapped for it, which an IOMMU has to "
+            "prevent: a kernel takes mappings, and does not say whether they are enforced. As root; opens the "
+            "device. Exit code 5 where it is not kept out");
     }
 
     void prepare(Session& session) override {
-        if (!text_.empty()) cli::check_backend(session.options().backend, cli::DeviceSelector::named(text_));
+        if (!text_.empty())
+            cli::check_backend(session.options().backend, cli::DeviceSelector::named(text_, session.world().root));
         if (!text_.empty() && session.options().selector.given())
             throw cli::Failure{Exit::usage, fmt::format("{}: -s and -d choose a device already: leave out one", text_)};
         if (!text_.empty())
-            function_ = cli::DeviceSelector::named(text_).choose(uiovfio::enumerate(session.world().root));
+            function_ = cli::DeviceSelector::named(text_, session.world().root)
+                            .choose(uiovfio::enumerate(session.world().root));
         else if (session.options().selector.given())
             function_ = session.function();
+        if (!prove_ || session.is_sim()) return;
+        if (!function_) function_ = session.function();
+        session.choose(*function_);
+        if (!session.is_pcienic())
+            throw cli::Failure{
+                Exit::usage,
+                fmt::format("{}: is no pcienic ({:04x}:{:04x}): --prove needs one, since of other devices it "
+                            "is not known here how they are told to read and write memory",
+                            to_string(function_->bdf), kVendorId, kDeviceId)};
     }
 
     void explain(Session& session) override {
-        session.output().stream() << "would look at the machine's files, and open no device\n";
+        session.output().stream()
+            << (prove_ ? "would look at the machine's files, open the device, and have it try to reach "
+                         "memory that is not mapped for it\n"
+                       : "would look at the machine's files, and open no device\n");
+    }
+
+    [[nodiscard]] Heeds heeds() const override {
+        Heeds heeds = kHeedsFunction;
+        heeds.backend = heeds.trace = prove_;  // which opens the device
+        return heeds;
     }
 
     Exit run(Session& session) override {
@@ -220,7 +275,8 @@ class Doctor : public Operation {
                  {"backends", function_ ? backends_of(*function_, root) : backends_of_machine(checks)},
                  {"auto", nullptr},
                  {"device", nullptr},
-                 {"addresses", nullptr}};
+                 {"addresses", nullptr},
+                 {"isolation", nullptr}};
         row["auto"] = automatic(row["backends"]);
         if (function_) {
             row["device"] = device_json(*function_);
@@ -228,6 +284,9 @@ class Doctor : public Operation {
             row["device"]["holders"] = holders_json(function_->bdf, root);
             row["addresses"] = addresses_json(*function_, root);
         }
+        Exit not_tried = Exit::ok;
+        const Proof proof = prove_ ? prove(session, not_tried) : Proof{};
+        if (prove_) row["isolation"] = isolation_json(proof);
         const bool is_reached =
             std::ranges::any_of(row["backends"], [](const Json& backend) { return backend["state"] == "ok"; });
         session.emit({.schema = "pcienic.doctor/1",
@@ -235,18 +294,41 @@ class Doctor : public Operation {
                       .rows = Json::array({row}),
                       .raw_key = "auto",
                       .line = Report{session.output().colour()}});
-        return is_reached ? Exit::ok : Exit::permission;
+        if (not_tried != Exit::ok) return not_tried;
+        if (!prove_) return is_reached ? Exit::ok : Exit::permission;
+        return proof.outcome == Proof::Outcome::isolated  ? Exit::ok
+               : proof.outcome == Proof::Outcome::exposed ? Exit::check_failed
+                                                          : Exit::failure;
     }
 
   private:
+    /// A device that cannot be opened, or fails, is no reason to keep what else was found.
+    static Proof prove(Session& session, Exit& not_tried) {
+        try {
+            Driver& driver = session.driver();
+            return prove_isolation(driver, session.is_sim() ? physical_addresses(session.device())
+                                                            : physical_addresses(session.world().root));
+        } catch (const cli::Failure& error) {
+            not_tried = error.code();
+            return {.what = fmt::format("not tried: {}", error.what()), .remedy = {}};
+        } catch (const uiovfio::Error& error) {
+            not_tried = cli::exit_for(error.errc());
+            return {.what = fmt::format("not tried: {}", error.what()), .remedy = {}};
+        } catch (const std::exception& error) {
+            not_tried = Exit::failure;
+            return {.what = fmt::format("not tried: {}", error.what()), .remedy = {}};
+        }
+    }
+
     std::string text_;
     std::optional<PciFunction> function_;
+    bool prove_ = false;
 };
 
 }  // namespace
 
-void add_doctor_operation(CLI::App& app, Chosen& chosen) {
-    add_operation<Doctor>(app, chosen, "doctor", "Tell what each backend needs, what is missing, and what to do");
+void add_doctor_operation(cli::Options& line, Chosen& chosen) {
+    add_operation<Doctor>(line, chosen, "doctor", "Tell what each backend needs, what is missing, and what to do");
 }
 
 }  // namespace pcienic::ctl

@@ -15,6 +15,7 @@
 
 #include "cli/input.hpp"
 #include "cli/interruption.hpp"
+#include "cli/json_text.hpp"
 #include "cli/number.hpp"
 #include "cli/removal.hpp"
 #include "operation.hpp"
@@ -85,13 +86,14 @@ struct Condition {
 
 class Wait : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("condition", text_, "NAME==V, NAME.FIELD!=V, OFFSET<=V, OFFSET>=V")
-            ->required()
-            ->type_name("CONDITION");
-        app.add_option("--timeout", timeout_, "Give up after this time (exit code 6); default 1s")->type_name("TIME");
-        app.add_option("--interval", interval_, "Time between two looks; default 1ms")->type_name("TIME");
-        app.add_flag("--force", force_, "Also where the access policy speaks against it");
+    void add_options(cli::Options& options) {
+        options.add_option("condition", text_, "NAME==V, NAME.FIELD!=V, OFFSET<=V, OFFSET>=V")
+            .required()
+            .type_name("CONDITION");
+        options.add_option("--timeout", timeout_, "Give up after this time (exit code 6); default 1s")
+            .type_name("TIME");
+        options.add_option("--interval", interval_, "Time between two looks; default 1ms").type_name("TIME");
+        options.add_flag("--force", force_, "Also where the access policy speaks against it");
     }
 
     void prepare(Session& session) override {
@@ -105,6 +107,8 @@ class Wait : public Operation {
         fmt::print(session.output().stream(), "would read {} bits of {} every {} until {}, for at most {}\n",
                    condition_.place.width, condition_.place.name, interval_, text_, timeout_);
     }
+
+    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
 
     Exit run(Session& session) override {
         const Interruption guard;
@@ -150,13 +154,13 @@ class Wait : public Operation {
 
 class Watch : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("what", operands_, "NAME, NAME.FIELD or OFFSET[.w]; a line whenever one changes")
-            ->required()
-            ->type_name("WHAT");
-        app.add_option("--interval", interval_, "Time between two looks; default 1s")->type_name("TIME");
-        app.add_option("--count", count_, "Stop after so many looks; default: until interrupted")->type_name("N");
-        app.add_flag("--force", force_, "Also where the access policy speaks against it");
+    void add_options(cli::Options& options) {
+        options.add_option("what", operands_, "NAME, NAME.FIELD or OFFSET[.w]; a line whenever one changes")
+            .required()
+            .type_name("WHAT");
+        options.add_option("--interval", interval_, "Time between two looks; default 1s").type_name("TIME");
+        options.add_option("--count", count_, "Stop after so many looks; default: until interrupted").type_name("N");
+        options.add_flag("--force", force_, "Also where the access policy speaks against it");
     }
 
     void prepare(Session& session) override {
@@ -178,6 +182,8 @@ class Watch : public Operation {
                        interval_);
         }
     }
+
+    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
 
     Exit run(Session& session) override {
         const Interruption guard;
@@ -209,7 +215,7 @@ class Watch : public Operation {
         std::ostream& out = output.stream();
         const std::string value = row["value_hex"].get<std::string>();
         if (output.format() == json || output.format() == jsonl) {
-            out << row.dump() << '\n';
+            out << cli::json_text(row) << '\n';
         } else if (output.format() == raw) {
             out << value << '\n';
         } else {
@@ -235,11 +241,11 @@ using Values = std::map<std::string, std::uint64_t>;
 /// Two dumps, or a dump and the device; a difference is exit code 5.
 class Diff : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("files", files_, "Two files that 'dump --json' wrote, or one and --live")
-            ->required()
-            ->type_name("FILE");
-        app.add_flag("--live", live_, "Compare with the device as it is now");
+    void add_options(cli::Options& options) {
+        options.add_option("files", files_, "Two files that 'dump --json' wrote, or one and --live")
+            .required()
+            .type_name("FILE");
+        options.add_flag("--live", live_, "Compare with the device as it is now");
     }
 
     void prepare(Session& session) override {
@@ -255,6 +261,8 @@ class Diff : public Operation {
         if (live_)
             fmt::print(session.output().stream(), "would read the {} registers of {}\n", before_.size(), files_[0]);
     }
+
+    [[nodiscard]] Heeds heeds() const override { return live_ ? kHeedsAll : kHeedsForm; }
 
     Exit run(Session& session) override {
         if (live_) after_ = read(session);
@@ -319,10 +327,10 @@ class Diff : public Operation {
 
 }  // namespace
 
-void add_observe_operations(CLI::App& app, Chosen& chosen) {
-    add_operation<Wait>(app, chosen, "wait", "Wait until a register or field has a value");
-    add_operation<Watch>(app, chosen, "watch", "Show registers or fields whenever they change");
-    add_operation<Diff>(app, chosen, "diff", "Compare two dumps, or a dump and the device");
+void add_observe_operations(cli::Options& line, Chosen& chosen) {
+    add_operation<Wait>(line, chosen, "wait", "Wait until a register or field has a value");
+    add_operation<Watch>(line, chosen, "watch", "Show registers or fields whenever they change");
+    add_operation<Diff>(line, chosen, "diff", "Compare two dumps, or a dump and the device");
 }
 
 }  // namespace pcienic::ctl

@@ -21,10 +21,10 @@ using cli::Json;
 /// Needs no device: it tells what a pcienic has.
 class Regs : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("pattern", pattern_, "Only registers whose name matches, as DMA_*")->type_name("PATTERN");
-        app.add_flag("--desc", describe_, "Say what each register and field is for");
-        app.add_flag("--fields", fields_, "A line for each field");
+    void add_options(cli::Options& options) {
+        options.add_option("pattern", pattern_, "Only registers whose name matches, as DMA_*").type_name("PATTERN");
+        options.add_flag("--desc", describe_, "Say what each register and field is for");
+        options.add_flag("--fields", fields_, "A line for each field");
     }
 
     void prepare(Session&) override {
@@ -35,6 +35,8 @@ class Regs : public Operation {
     }
 
     void explain(Session& session) override { run(session); }
+
+    [[nodiscard]] Heeds heeds() const override { return kHeedsForm; }
 
     Exit run(Session& session) override {
         cli::Document document{
@@ -113,11 +115,11 @@ class Regs : public Operation {
 
 class Read : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("what", operands_, "NAME, NAME.FIELD, or [BARn:]OFFSET[.b|.h|.w|.q][+BYTES]; .w is 32 bits")
-            ->required()
-            ->type_name("WHAT");
-        app.add_flag("--force", force_, "Also where the access policy speaks against it");
+    void add_options(cli::Options& options) {
+        options.add_option("what", operands_, "NAME, NAME.FIELD, or [BARn:]OFFSET[.b|.h|.w|.q][+BYTES]; .w is 32 bits")
+            .required()
+            .type_name("WHAT");
+        options.add_flag("--force", force_, "Also where the access policy speaks against it");
     }
 
     void prepare(Session& session) override {
@@ -136,6 +138,8 @@ class Read : public Operation {
                        place.name, place.bar, place.offset);
         }
     }
+
+    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
 
     Exit run(Session& session) override {
         cli::Document document{.schema = "pcienic.read/1", .columns = value_columns(), .raw_key = "value_hex"};
@@ -167,14 +171,14 @@ std::string transition(const Json& row) {
 template <Verb kVerb>
 class Change : public Operation {
   public:
-    void add_options(CLI::App& app) {
+    void add_options(cli::Options& options) {
         constexpr const char* kForm = kVerb == Verb::write ? "NAME=V, NAME.FIELD=V, OFFSET[.w]=V[/MASK]"
                                                            : "NAME.FIELD, NAME=BITS, OFFSET[.w]=BITS";
-        app.add_option("what", operands_, kForm)->required()->type_name("WHAT");
-        app.add_flag("--force", options_.force, "Also where the access policy speaks against it");
-        app.add_flag("--verify", options_.verify, "Read back, and fail (5) where the bits are not as written");
-        app.add_flag("--no-readback{false}", options_.read_back,
-                     "Only the store: no load before or after that is not needed");
+        options.add_option("what", operands_, kForm).required().type_name("WHAT");
+        options.add_flag("--force", options_.force, "Also where the access policy speaks against it");
+        options.add_flag("--verify", options_.verify, "Read back, and fail (5) where the bits are not as written");
+        options.add_flag("--no-readback{false}", options_.read_back,
+                         "Only the store: no load before or after that is not needed");
     }
 
     void prepare(Session& session) override {
@@ -198,6 +202,8 @@ class Change : public Operation {
                 fmt::print(session.output().stream(), "would read {} bits of {}\n", width, plan.place.name);
         }
     }
+
+    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
 
     Exit run(Session& session) override {
         cli::Document document{
@@ -250,14 +256,15 @@ class Change : public Operation {
 
 class Dump : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("what", patterns_,
-                       "PATTERN of names, as IRQ_*, or [BARn:]OFFSET[.w]+BYTES; default: every register")
-            ->type_name("WHAT");
-        app.add_flag("-a,--all", all_, "Also the elements of arrays that are 0");
-        app.add_flag("--include-rc", include_rc_, "Also registers that reading clears");
-        app.add_option("--bin", file_, "Write the bytes of the values, in order, to this file instead")
-            ->type_name("FILE");
+    void add_options(cli::Options& options) {
+        options
+            .add_option("what", patterns_,
+                        "PATTERN of names, as IRQ_*, or [BARn:]OFFSET[.w]+BYTES; default: every register")
+            .type_name("WHAT");
+        options.add_flag("-a,--all", all_, "Also the elements of arrays that are 0");
+        options.add_flag("--include-rc", include_rc_, "Also registers that reading clears");
+        options.add_option("--bin", file_, "Write the bytes of the values, in order, to this file instead")
+            .type_name("FILE");
     }
 
     void prepare(Session& session) override {
@@ -283,6 +290,12 @@ class Dump : public Operation {
             fmt::print(session.output().stream(), "would read {} bits of {}{}\n", range.width, first.name,
                        range.accesses == 1 ? "" : fmt::format(", and {} more behind it", range.accesses - 1));
         }
+    }
+
+    [[nodiscard]] Heeds heeds() const override {
+        Heeds heeds = kHeedsAll;
+        heeds.form = file_.empty();
+        return heeds;
     }
 
     Exit run(Session& session) override {
@@ -343,15 +356,15 @@ class Dump : public Operation {
 
 }  // namespace
 
-void add_register_operations(CLI::App& app, Chosen& chosen) {
-    add_operation<Regs>(app, chosen, "regs", "List the registers: offset, width, access, reset, fields");
-    add_operation<Read>(app, chosen, "read", "Read registers, fields, or raw offsets");
-    add_operation<Change<Verb::write>>(app, chosen, "write", "Write registers, fields, or raw offsets");
-    add_operation<Change<Verb::set>>(app, chosen, "set", "Set a field's bits to 1");
-    add_operation<Change<Verb::clear>>(app, chosen, "clear",
+void add_register_operations(cli::Options& line, Chosen& chosen) {
+    add_operation<Regs>(line, chosen, "regs", "List the registers: offset, width, access, reset, fields");
+    add_operation<Read>(line, chosen, "read", "Read registers, fields, or raw offsets");
+    add_operation<Change<Verb::write>>(line, chosen, "write", "Write registers, fields, or raw offsets");
+    add_operation<Change<Verb::set>>(line, chosen, "set", "Set a field's bits to 1");
+    add_operation<Change<Verb::clear>>(line, chosen, "clear",
                                        "Clear a field's bits; rw1c bits are cleared by writing ones to them alone");
-    add_operation<Change<Verb::toggle>>(app, chosen, "toggle", "Turn a field's bits around");
-    add_operation<Dump>(app, chosen, "dump", "Read every register that reading does not change");
+    add_operation<Change<Verb::toggle>>(line, chosen, "toggle", "Turn a field's bits around");
+    add_operation<Dump>(line, chosen, "dump", "Read every register that reading does not change");
 }
 
 }  // namespace pcienic::ctl

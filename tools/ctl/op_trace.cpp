@@ -2,6 +2,7 @@
 // trace
 #include <fmt/format.h>
 #include <fmt/ostream.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "chrome_trace.hpp"
 #include "cli/input.hpp"
+#include "cli/json_text.hpp"
 #include "cli/number.hpp"
 #include "operation.hpp"
 #include "pcienic/replay.hpp"
@@ -29,27 +31,32 @@ constexpr std::size_t kChunk = 1024;
 
 class TraceFile : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("action", action_, "show, export or replay")
-            ->required()
-            ->type_name("ACTION")
-            ->check(CLI::IsMember({"show", "export", "replay"}));
-        app.add_option("file", file_, "A trace, which --trace recorded")->required()->type_name("FILE");
-        app.add_option("--format", format_, "Of export: jsonl, or chrome (chrome://tracing, Perfetto); default jsonl")
-            ->type_name("FORM")
-            ->check(CLI::IsMember({"jsonl", "chrome"}));
-        app.add_option("--out", out_, "Where export writes to, rather than to stdout")->type_name("FILE");
-        app.add_option("--may-differ", may_differ_, "Of replay: registers or fields that need not read as they did")
-            ->type_name("PLACE");
-        app.add_flag("--merged", merged_, "Of replay: more interrupts than were counted are fine");
-        app.add_option("--resolve", resolve_, "Of replay: write the trace anew, with who wrote what to memory")
-            ->type_name("FILE");
+    void add_options(cli::Options& options) {
+        options.add_option("action", action_, "show, export or replay")
+            .required()
+            .type_name("ACTION")
+            .one_of({"show", "export", "replay"});
+        options.add_option("file", file_, "A trace, which --trace recorded").required().type_name("FILE");
+        options
+            .add_option("--format", format_, "Of export: jsonl, or chrome (chrome://tracing, Perfetto); default jsonl")
+            .type_name("FORM")
+            .one_of({"jsonl", "chrome"});
+        options.add_option("--out", out_, "Where export writes to, rather than to stdout").type_name("FILE");
+        options.add_option("--may-differ", may_differ_, "Of replay: registers or fields that need not read as they did")
+            .type_name("PLACE")
+            .one_value_each();  // else the file would be one of them
+        options.add_option("--memory", memory_, "Of replay: bytes that it may take for memory; default 256M")
+            .type_name("BYTES");
+        options.add_flag("--merged", merged_, "Of replay: more interrupts than were counted are fine");
+        options.add_option("--resolve", resolve_, "Of replay: write the trace again, with who wrote what to memory")
+            .type_name("FILE");
     }
 
     void prepare(Session& session) override {
         only_for("export", !format_.empty(), "--format");
         only_for("export", !out_.empty(), "--out");
         only_for("replay", !may_differ_.empty(), "--may-differ");
+        only_for("replay", !memory_.empty(), "--memory");
         only_for("replay", merged_, "--merged");
         only_for("replay", !resolve_.empty(), "--resolve");
         cli::refuse_same_file(file_, out_);
@@ -64,10 +71,11 @@ class TraceFile : public Operation {
                                                    "'trace export'",
                                                    file_, trace_.records().size(), kMaxPlaces)};
         if (action_ != "replay") return;
-        sim_ = uiovfio::sim_options(trace_.header());
-        sim_.trace = session.options().trace;
         replay_ = replay_options();
         replay_.merged_interrupts = merged_;
+        if (!memory_.empty()) replay_.memory_limit = cli::parse_number(memory_);
+        sim_ = uiovfio::sim_options(trace_.header(), replay_);
+        sim_.trace = session.options().trace;
         for (const std::string& text : may_differ_) permit(text);
     }
 
@@ -77,6 +85,13 @@ class TraceFile : public Operation {
                                                        : "show it";
         fmt::print(session.output().stream(), "would read {}, {} records, and {}\n", file_, trace_.records().size(),
                    what);
+    }
+
+    [[nodiscard]] Heeds heeds() const override {
+        Heeds heeds = kHeedsForm;
+        heeds.trace = action_ == "replay";  // of the simulated device
+        heeds.form = action_ != "export";   // which has --format
+        return heeds;
     }
 
     Exit run(Session& session) override {
@@ -150,7 +165,9 @@ class TraceFile : public Operation {
     Exit export_to(Session& session) const {
         std::ofstream file;
         if (!out_.empty()) {
+            const mode_t before = ::umask(077);  // it holds what the trace holds
             file.open(out_, std::ios::binary);
+            ::umask(before);
             if (!file)
                 throw Failure{Exit::failure, fmt::format("{}: cannot be written: check the path and the rights", out_)};
         }
@@ -158,8 +175,9 @@ class TraceFile : public Operation {
         if (form() == "chrome") {
             write_chrome_trace(out, trace_);
         } else {
-            out << trace_header_row(trace_).dump() << '\n';
-            for (std::size_t i = 0; i < trace_.records().size(); ++i) out << trace_record_row(trace_, i).dump() << '\n';
+            out << cli::json_text(trace_header_row(trace_)) << '\n';
+            for (std::size_t i = 0; i < trace_.records().size(); ++i)
+                out << cli::json_text(trace_record_row(trace_, i)) << '\n';
         }
         out.flush();
         if (!out)
@@ -221,12 +239,7 @@ class TraceFile : public Operation {
     }
 
     void write_resolved(const uiovfio::ReplayReport& report) const {
-        const std::vector<std::byte> bytes = uiovfio::resolved(trace_, report);
-        std::ofstream file{resolve_, std::ios::binary};
-        file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        file.close();
-        if (!file)
-            throw Failure{Exit::failure, fmt::format("{}: cannot be written: check the path and the rights", resolve_)};
+        uiovfio::write_trace(resolve_, uiovfio::resolved(trace_, report));
     }
 
     std::string action_;
@@ -234,6 +247,7 @@ class TraceFile : public Operation {
     std::string format_;
     std::string out_;
     std::vector<std::string> may_differ_;
+    std::string memory_;
     bool merged_ = false;
     std::string resolve_;
     Trace trace_;
@@ -243,22 +257,23 @@ class TraceFile : public Operation {
 
 }  // namespace
 
-void add_trace_options(CLI::App& app, uiovfio::TraceOptions& options) {
+void add_trace_options(cli::Options& line, uiovfio::TraceOptions& options) {
+    const cli::Option trace = line.add_option(
+                                      "--trace", [&options](const std::string& file) { options.file = file; },
+                                      "Record accesses, DMA and interrupts to this file; see 'trace'")
+                                  .type_name("FILE");
     const auto number = [&](const char* option, std::uint64_t& value, const char* description) {
-        app.add_option_function<std::string>(
-               option, [&value](const std::string& text) { value = cli::parse_number(text); }, description)
-            ->type_name("BYTES");
+        line.add_option(
+                option, [&value](const std::string& text) { value = cli::parse_number(text); }, description)
+            .type_name("BYTES")
+            .needs(trace);
     };
-    app.add_option_function<std::string>(
-           "--trace", [&options](const std::string& file) { options.file = file; },
-           "Record accesses, DMA and interrupts to this file; see 'trace'")
-        ->type_name("FILE");
     number("--trace-limit", options.file_limit, "Bytes that the trace may have; default 64M");
     number("--trace-memory", options.memory_limit, "Bytes of memory whose contents it follows; default 16M");
 }
 
-void add_trace_operation(CLI::App& app, Chosen& chosen) {
-    add_operation<TraceFile>(app, chosen, "trace", "Show, export or replay what --trace recorded");
+void add_trace_operation(cli::Options& line, Chosen& chosen) {
+    add_operation<TraceFile>(line, chosen, "trace", "Show, export or replay what --trace recorded");
 }
 
 }  // namespace pcienic::ctl

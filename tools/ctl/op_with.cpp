@@ -29,13 +29,17 @@ constexpr int kGenerations = 8;
 
 class With : public Operation {
   public:
-    void add_options(CLI::App& app) {
-        app.add_option("driver", driver_, "The kernel driver; default vfio-pci. The command follows after --")
-            ->type_name("DRIVER");
-        app.add_flag("--group", group_, "Also the other members of the device's IOMMU group, but bridges");
-        app.add_flag("--force", force_, "Also where the machine uses the device: its default route, a mounted disk");
-        app.add_option("--grace", grace_text_, "After SIGTERM or SIGHUP, kill the command after this time; default 10s")
-            ->type_name("TIME");
+    void add_options(cli::Options& options) {
+        options.add_option("driver", driver_, "The kernel driver; default vfio-pci. The command follows after --")
+            .type_name("DRIVER");
+        options.add_flag("--group", group_,
+                         "Also the other members of the device's IOMMU group, but bridges that can stay");
+        options.add_flag("--force", force_,
+                         "Also where the machine uses the device: its default route, a mounted disk");
+        options
+            .add_option("--grace", grace_text_,
+                        "After SIGTERM or SIGHUP, kill the command after this time; default 10s")
+            .type_name("TIME");
     }
 
     void prepare(Session& session) override {
@@ -44,7 +48,8 @@ class With : public Operation {
                           "with: no command: put it after '--', as in 'pcienic-ctl with vfio-pci -- ./my-driver'"};
         grace_ = cli::parse_duration(grace_text_);
         functions_ = functions_to_bind(session, group_);
-        if (force_ || session.options().dry_run) return;
+        is_dry_ = session.options().dry_run;
+        if (force_ || is_dry_) return;
         for (const Bdf& bdf : functions_) refuse_interfaces_up(bdf, session.world().root);
     }
 
@@ -61,6 +66,12 @@ class With : public Operation {
         const Exit code = run_bound(session, foreground, binding);
         const bool is_back = give_back(session, foreground, binding);
         return code == Exit::ok && !is_back ? Exit::permission : code;  // the command's own failure is the one to tell
+    }
+
+    [[nodiscard]] Heeds heeds() const override {
+        Heeds heeds = kHeedsFunction;
+        heeds.form = is_dry_;  // else what there is to see is the command's
+        return heeds;
     }
 
     [[nodiscard]] bool can_share() const override { return false; }
@@ -126,6 +137,7 @@ class With : public Operation {
     std::string driver_ = "vfio-pci";
     bool group_ = false;
     bool force_ = false;
+    bool is_dry_ = false;
     std::string grace_text_ = "10s";
     std::chrono::nanoseconds grace_{};
     std::vector<Bdf> functions_;
@@ -133,8 +145,8 @@ class With : public Operation {
 
 }  // namespace
 
-void add_with_operation(CLI::App& app, Chosen& chosen) {
-    add_operation<With>(app, chosen, "with", "Run a command that has the device for as long as it runs");
+void add_with_operation(cli::Options& line, Chosen& chosen) {
+    add_operation<With>(line, chosen, "with", "Run a command that has the device for as long as it runs");
 }
 
 }  // namespace pcienic::ctl

@@ -11,7 +11,6 @@
 #include "binding.hpp"
 #include "cli/exit.hpp"
 #include "cli/tool.hpp"
-#include "uiovfio/sim.hpp"
 #include "uiovfio/trace.hpp"
 
 namespace pcienic::ctl {
@@ -132,7 +131,9 @@ Scope Session::scope(bool force) {
 uiovfio::Device& Session::device() {
     if (device_) return *device_;
     if (is_sim()) {
-        device_ = uiovfio::open_sim({.trace = options_.trace});
+        uiovfio::SimOptions simulated = world_.sim;
+        simulated.trace = options_.trace;
+        device_ = uiovfio::open_sim(simulated);
         return *device_;
     }
     try {

@@ -16,6 +16,7 @@
 #include "pcienic/driver.hpp"
 #include "place.hpp"
 #include "uiovfio/device.hpp"
+#include "uiovfio/sim.hpp"
 
 namespace pcienic::ctl {
 
@@ -25,6 +26,7 @@ struct World {
     std::ostream& err;
     std::istream& in;
     uiovfio::SysfsRoot root{};
+    uiovfio::SimOptions sim{};  ///< of --backend sim
 };
 
 /// The options before the command.
@@ -61,6 +63,8 @@ class Session {
     [[nodiscard]] bool is_sim() const { return options_.backend == "sim"; }
     /// The chosen function, not opened; with the sim backend there is none. Throws Failure(no_device).
     const uiovfio::PciFunction& function();
+    /// Has function() be this one, which an operation's own operand names.
+    void choose(const uiovfio::PciFunction& function) { function_ = function; }
     /// One for each -s, for what can be done to several. Throws as function() does.
     std::vector<uiovfio::PciFunction> functions();
     [[nodiscard]] bool is_pcienic();

@@ -29,6 +29,17 @@ constexpr std::size_t kCopySize = 64u << 20;
 constexpr std::uint32_t kMemoryTestSize = 1u << 20;
 constexpr auto kPatience = 60s;  // a watchdog: under emulation, a busy machine makes everything slow
 
+constexpr std::string_view kUsage =
+    "usage: pcienic-demo [BDF]\n"
+    "\n"
+    "Shows a pcienic at work: listed, a register written and read, every vector fired, memory copied by DMA.\n"
+    "BDF is its address, by default what PCIENIC_BDF in the environment names, or the first one of the machine.\n"
+    "\n"
+    "Exit codes: 0 all held, 1 the device could not be used, 2 usage, 5 something did not hold.\n"
+    "\n"
+    "OPTIONS:\n"
+    "  -h,--help                       Show this help\n";
+
 bool all_held = true;
 
 std::string paint(std::string_view text, int colour) {
@@ -184,6 +195,16 @@ void tell(const uiovfio::PciFunction& function) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first == "-h" || first == "--help") {
+        std::cout << kUsage;
+        return 0;
+    }
+    if (argc > 2 || (argc > 1 && (first.empty() || first.starts_with('-')))) {
+        std::cerr << fmt::format("pcienic-demo: '{}': is no address, or one too many: see pcienic-demo --help\n",
+                                 argv[argc - 1]);
+        return 2;
+    }
     try {
         const uiovfio::PciFunction function = uiovfio::describe(find_device(argc, argv));
         list(function);

@@ -20,6 +20,7 @@
 #include "cli/backend.hpp"
 #include "cli/exit.hpp"
 #include "cli/interruption.hpp"
+#include "cli/json_text.hpp"
 #include "cli/number.hpp"
 #include "cli/output.hpp"
 #include "cli/progress.hpp"
@@ -73,10 +74,10 @@ struct Settings {
         app.add_flag("--storm", plan.storm, "Fire without waiting: never more than fired, and the last one is seen");
         app.add_flag("--latency", latency, "Show the distribution of the latencies");
         app.add_option("--timeout", timeout, "How long an interrupt may take; default 1s")->type_name("TIME");
-        app.add_option("-o,--output", output, "Form of the output: table, json or tap")
-            ->type_name("FORMAT")
-            ->check(CLI::IsMember({"table", "json", "tap"}));
-        app.add_flag_callback("--json", [this] { output = "json"; }, "The same as -o json");
+        CLI::Option* form = app.add_option("-o,--output", output, "Form of the output: table, json or tap")
+                                ->type_name("FORMAT")
+                                ->check(CLI::IsMember({"table", "json", "tap"}));
+        app.add_flag_callback("--json", [this] { output = "json"; }, "The same as -o json")->excludes(form);
         app.add_option("--color", color, "auto, always or never; NO_COLOR in the environment means never")
             ->type_name("WHEN")
             ->check(CLI::IsMember({"auto", "always", "never"}));
@@ -151,7 +152,7 @@ void show(const Settings& settings, const uiovfio::Device& device, const std::ve
         cli::Json json = cli::Output(std::string(kName), std::cout).envelope(document);
         json["mode"] = settings.mode;
         json["passed"] = std::ranges::all_of(sources, &SourceReport::passed);
-        std::cout << json.dump(2) << '\n';
+        std::cout << cli::json_text(json, 2) << '\n';
     } else if (settings.output == "tap") {
         std::cout << to_tap(sources);
     } else {

@@ -229,6 +229,24 @@ TEST(CtlDoctor, AgreesWithVfioOnTheBusAddresses) {
     EXPECT_EQ(free, uiovfio::Device::open(uiovfio::Bdf::parse(kPcienic)).dma().ranges());
 }
 
+// The trials are refused by the IOMMU, and the kernel and QEMU tell of each.
+TEST(CtlDoctor, ProvesThatTheDeviceIsKeptToItsMemory) {
+    const pcienic::guest::ExpectDmarFault fault{"DMA (Read|Write).*fault addr 0x"};
+    const pcienic::guest::ExpectGuestError error{"Invalid access to non-RAM device at addr 0x"};
+    const auto isolation = doctor("--prove " + kPcienic, 0)["isolation"];
+    EXPECT_EQ(isolation["subject"], "isolated") << isolation;
+    ASSERT_EQ(isolation["trials"].size(), 6u) << isolation;
+    for (const auto& trial : isolation["trials"]) EXPECT_EQ(trial["held"], true) << trial;
+    EXPECT_EQ(isolation["trials"][2]["seen"], "refused, and the page kept its bytes");
+}
+
+TEST(CtlDoctor, TriesNothingWithoutPhysicalAddressesOrAKnownDevice) {
+    EXPECT_REFUSED(ctl("doctor --prove " + kEdu), 2, AllOf(HasSubstr(kEdu), HasSubstr("--prove")));
+    const Outcome told = ctl_as_nobody("doctor", "--prove");
+    EXPECT_EQ(told.status, 4);
+    EXPECT_THAT(told.out, HasSubstr("not tried: "));
+}
+
 TEST(CtlDoctor, NeedsNoRights) {
     const Outcome told = ctl_as_nobody("doctor", kPcienic.c_str());
     EXPECT_EQ(told.status, 4);

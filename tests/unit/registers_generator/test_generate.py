@@ -237,6 +237,15 @@ class Output(GeneratorTest):
 
 
 class Drift(GeneratorTest):
+    def test_the_kept_headers_are_up_to_date(self):
+        kept = PROJECT / "qemu-device" / "registers" / "kept"
+        files = ("--c", kept / "pcienic_regs.h", "--cpp", kept / "registers.hpp", "--table", kept / "register_table.hpp")
+        code, errors = self.run_main("--check", *files)
+        command = "qemu-device/registers/generate.py " + " ".join(
+            str(word).replace(f"{PROJECT}/", "") for word in files)
+        self.assertEqual(code, 0, f"{errors}run {command}")
+        self.assertEqual({path.name for path in kept.glob("*.h*")}, {path.name for path in files[1::2]})
+
     def test_the_reference_chapter_is_up_to_date(self):
         code, errors = self.run_main("--check", "--markdown", PROJECT / "docs" / "reference" / "registers.md")
         self.assertEqual(code, 0, errors + "run qemu-device/registers/generate.py --markdown docs/reference/registers.md")

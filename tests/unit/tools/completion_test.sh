@@ -51,7 +51,7 @@ offers 'pcienic-ctl with v' vfio-pci
 offers 'pcienic-ctl with vfio-pci -- /bin/s' /bin/sh ...
 offers 'pcienic-ctl doctor 0' 0000:01:00.0
 offers 'pcienic-ctl dma ' copy fill verify
-offers 'pcienic-ctl dma verify --direction host-' host-to-device host-to-host
+offers 'pcienic-ctl dma copy --direction host-' host-to-device host-to-host
 offers 'pcienic-ctl trace re' replay
 offers 'pcienic-ctl --backend sim trace ' show export replay
 offers 'pcienic-ctl trace export --format ' jsonl chrome
@@ -63,7 +63,10 @@ offers 'pcienic-ctl -s 0000:0' 01:00.0
 offers 'pcienic-ctl -s ' 0000:01:00.0
 offers 'pcienic-irqtest -s 0000:01:' 00.0
 offers 'pcienic-ls -d ' 1af4:10f2
+offers 'pcienic-ls -i /bin/s' /bin/sh ...
 offers 'pcienic-irqtest --ma' --masked
 offers 'pcienic-ls --' --json --output ...
+offers 'pcienic-demo 0' 0000:01:00.0
+offers 'pcienic-demo -' -h --help
 
 exit "$failed"

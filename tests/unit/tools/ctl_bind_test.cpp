@@ -137,6 +137,31 @@ TEST_F(CtlBind, TakesTheWholeGroup) {
     EXPECT_EQ(run({"-o", "raw", "bind", "--group"}).out, "vfio-pci\nvfio-pci\n");
 }
 
+// A bridge is not bound with the group. Whether it keeps the group from userspace depends on its driver.
+TEST_F(CtlBind, SaysWhatItIsToThoseOfTheGroupThatItLeaves) {
+    const auto add_bridge = [&](const std::string& bdf, const std::string& driver, const char* class_code) {
+        sysfs_.add(bdf, 0x8086, 0x2448, driver);
+        std::ofstream{sysfs_.root().sys / "bus/pci/devices" / bdf / "class"} << class_code;
+        sysfs_.join_group(bdf, kNic);
+    };
+    add_bridge("0000:00:06.0", "pcieport", "0x060400");
+    add_bridge("0000:00:07.0", "", "0x060400");
+    add_bridge("0000:00:08.0", "yenta_cardbus", "0x060700");
+    add_bridge("0000:00:09.0", "shpchp", "0x060400");
+    add_bridge("0000:00:0a.0", "", "0x060100");
+    add_bridge("0000:00:0b.0", "", "0x060400");
+    std::filesystem::remove_all(sysfs_.root().sys / "bus/pci/devices/0000:00:0b.0");
+    const Outcome bound = run({"-s", "04.0", "bind", "--group"});
+    EXPECT_EQ(bound.code, 0);
+    EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:06.0: stays with pcieport: it is a bridge, and may stay\n"),
+                                 HasSubstr("0000:00:07.0: stays with no driver: it is a bridge, and may stay\n"),
+                                 HasSubstr("0000:00:0a.0: stays with no driver: it is a bridge, and may stay\n")));
+    EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:08.0: stays with yenta_cardbus, and is in the way: it is a bridge"),
+                                 HasSubstr("'pcienic-ctl -s 0000:00:08.0 unbind --none'"),
+                                 HasSubstr("0000:00:09.0: stays with shpchp, and is in the way")));
+    EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:0b.0: is gone"), Not(HasSubstr("0000:00:0b.0: stays"))));
+}
+
 TEST_F(CtlBind, TellsWhatElseTheGroupNeeds) {
     share_the_group();
     sysfs_.add("0000:00:06.0", 0x1234, 0x11e8, "vfio-pci");  // as if it had been bound: nothing acts on what is written
@@ -250,6 +275,15 @@ TEST_F(CtlBind, AnotherProgramsDeviceIsRefused) {
     const uiovfio::ScopedBinding other{uiovfio::Bdf::parse(kNic), "vfio-pci", sysfs_.root()};
     EXPECT_REFUSED(run({"with", "--", "true"}), 2, HasSubstr(fmt::format("process {}", ::getpid())));
     EXPECT_REFUSED(run({"bind"}), 2, HasSubstr("has bound it for as long as it runs"));
+}
+
+// Programs name themselves, and a terminal obeys what it is shown.
+TEST_F(CtlBind, AnotherProgramsNameIsShownWithoutItsControlCharacters) {
+    const std::filesystem::path process = sysfs_.root().proc / std::to_string(::getpid());
+    std::filesystem::create_directories(process);
+    std::ofstream{process / "comm"} << "\x1b]0;mine\x07\n";
+    const uiovfio::ScopedBinding other{uiovfio::Bdf::parse(kNic), "vfio-pci", sysfs_.root()};
+    EXPECT_REFUSED(run({"bind"}), 2, HasSubstr("(?]0;mine?) has bound it"));
 }
 
 }  // namespace

@@ -184,6 +184,16 @@ TEST_F(CtlDoctor, TellsWhoHasTheDeviceOpen) {
     EXPECT_THAT(run({"doctor", kBdf}).out, HasSubstr("held by process 4711 (my-driver)"));
 }
 
+TEST_F(CtlDoctor, NamesAHolderWhoseNameTheKernelHasCut) {
+    equip();
+    add_pcienic();
+    const uiovfio::SysfsRoot root = sysfs_.root();
+    put(root.proc / "4711/comm", "dr\xc3\xa4hte-am-netz\xc3");
+    fs::create_directories(root.proc / "4711/fd");
+    fs::create_symlink(root.dev / "vfio/1", root.proc / "4711/fd/5");
+    EXPECT_EQ(row({kBdf})["device"]["holders"][0]["command"], "dr??hte-am-netz?");
+}
+
 TEST_F(CtlDoctor, SaysWhatIsReadyButNotChosen) {
     equip();
     sysfs_.add(kBdf, 0x1af4, 0x10f2, "");

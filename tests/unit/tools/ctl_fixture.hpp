@@ -32,7 +32,7 @@ class Ctl : public testing::Test {
         std::ostringstream out;
         std::ostringstream err;
         std::istringstream in{input};
-        World world{out, err, in, sysfs_.root()};
+        World world{out, err, in, sysfs_.root(), sim_};
         const int code = ctl::run(arguments, world);
         return {code, out.str(), err.str()};
     }
@@ -64,6 +64,7 @@ class Ctl : public testing::Test {
     }
 
     FakeSysfs sysfs_;
+    uiovfio::SimOptions sim_;
 };
 
 #define EXPECT_REFUSED(result, exit_code, ...)                                                       \

@@ -375,10 +375,20 @@ TEST_F(Ctl, WatchEndsWith130WhenInterrupted) {
 TEST_F(Ctl, InfoShowsTheDevice) {
     const std::string out = text({"info"});
     EXPECT_THAT(out, AllOf(HasSubstr("1af4:10f2"), HasSubstr("MSI-X 32"), HasSubstr("version 1.0.0, 32 vectors"),
-                           HasSubstr("error       none")));
+                           HasSubstr("error       none"), HasSubstr("bus master  on\n")));
     const Json row = document({"info"})["data"][0];
+    EXPECT_EQ(row["was_reset"], true);
+    EXPECT_EQ(row["bus_master"], true);
     EXPECT_EQ(row["pcienic"]["vectors"], 32);
     EXPECT_EQ(row["bars"][0]["size"], 65536);
+}
+
+// The tool is then the driver that quietens it.
+TEST_F(Ctl, WorksWithADeviceThatOpeningHasNotReset) {
+    sim_.can_reset = false;
+    EXPECT_THAT(text({"info"}), HasSubstr("bus master  off: opening has not reset the device"));
+    EXPECT_EQ(document({"irq", "5"})["data"][0]["count"], 1);
+    EXPECT_EQ(document({"dma", "verify"})["data"][0]["verified"], true);
 }
 
 TEST_F(Ctl, ResetKeepsStickyRegistersOnly) {
@@ -504,6 +514,20 @@ TEST_F(Ctl, HelpHasExamplesExitCodesAndTheReasonForSeveralOperations) {
     EXPECT_THAT(help.out, HasSubstr("setpci's .W is 16"));
     EXPECT_EQ(run({"read", "--help"}).code, 0);
     EXPECT_THAT(run({"read", "--help"}).out, Not(HasSubstr("Several operations")));
+}
+
+// It would be all that is done, and what was asked for beside it would not be.
+TEST_F(Ctl, HelpAndVersionStandAlone) {
+    for (const std::string option : {"--help", "-h", "--version"}) {
+        const auto alone = AllOf(HasSubstr(option), HasSubstr("leave out the other operations"));
+        EXPECT_REFUSED(sim({"write", "SCRATCH=1", ":", "read", "SCRATCH", option}), 2, alone);
+        EXPECT_REFUSED(sim({"write", "SCRATCH=1", option, ":", "read", "SCRATCH"}), 2, alone);
+        EXPECT_REFUSED(sim({option, "write", "SCRATCH=1", ":", "read", "SCRATCH"}), 2, alone);
+        EXPECT_REFUSED(sim({"write", "SCRATCH=1", ":", option}), 2, alone);
+        EXPECT_REFUSED(sim({"run", "-"}, "write SCRATCH=1\nread SCRATCH " + option + "\n"), 2, HasSubstr("-:2: "),
+                       HasSubstr(option));
+    }
+    EXPECT_REFUSED(sim({"write", "SCRATCH=1", ":", "raed", "--version"}), 2, testing::Not(IsEmpty()));
 }
 
 TEST_F(Ctl, VersionIsThatOfTheProject) {

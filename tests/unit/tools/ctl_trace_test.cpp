@@ -75,6 +75,27 @@ TEST_F(CtlTrace, ShowsWhatWasRecorded) {
     EXPECT_THAT(shown, EndsWith(" close\n"));
 }
 
+TEST_F(CtlTrace, ReplaysNothingThatWantsMoreMemoryThanIsAllowed) {
+    const std::string file = recorded({"write", "SCRATCH=5"});
+    // The size of BAR4, 16 MiB, is the first of that value behind the file's head.
+    std::string bytes = contents(file);
+    constexpr std::size_t kHead = 56;
+    std::size_t at = kHead;
+    while (at + 8 < bytes.size() && bytes.compare(at, 8, std::string{"\0\0\0\1\0\0\0\0", 8}) != 0) at += 8;
+    const auto claim = [&](unsigned log2) {
+        bytes.replace(at, 8, 8, '\0');
+        bytes[at + log2 / 8] = static_cast<char>(1 << log2 % 8);
+        std::ofstream{file, std::ios::binary} << bytes;
+    };
+    for (const unsigned log2 : {31u, 33u, 62u}) {
+        claim(log2);
+        EXPECT_REFUSED(run({"trace", "replay", file}), 2, HasSubstr("a replay is allowed 256 MiB"));
+    }
+    claim(33);
+    EXPECT_REFUSED(run({"trace", "replay", "--memory", "8G", file}), 2, HasSubstr("the device has at most 4 GiB"));
+    EXPECT_REFUSED(run({"trace", "show", "--memory", "8G", file}), 2, HasSubstr("is for 'trace replay'"));
+}
+
 TEST_F(CtlTrace, ShowsInEveryForm) {
     const std::string file = recorded({"write", "SCRATCH=5"});
     const std::size_t records = uiovfio::Trace::read(file).records().size();

@@ -86,9 +86,17 @@ TEST(Ranges, ReadsListsAndRanges) {
 }
 
 TEST(Ranges, RefusesWhatIsNone) {
-    for (const char* text : {"", ",", "1,,2", "a", "1-", "-1"}) EXPECT_THROW(parse_ranges(text, 9), Failure) << text;
+    for (const char* text : {"", ",", "1,,2", "a", "1-", "-1", "1,", ",1", "0-2,"})
+        EXPECT_THROW(parse_ranges(text, 9), Failure) << text;
     EXPECT_THAT([] { parse_ranges("4-2", 9); }, ThrowsMessage<Failure>(HasSubstr("write 2-4")));
     EXPECT_THAT([] { parse_ranges("0-10", 9); }, ThrowsMessage<Failure>(HasSubstr("choose from 0-9")));
+}
+
+TEST(Index, IsOneNumber) {
+    EXPECT_EQ(parse_index("3", 9), 3u);
+    EXPECT_THROW(parse_index("10", 9), Failure);
+    for (const char* text : {"0-3", "1,2", "3,", ""}) EXPECT_THROW(parse_index(text, 9), Failure) << text;
+    EXPECT_THAT([] { parse_index("1,2", 9); }, ThrowsMessage<Failure>(HasSubstr("give one number from 0-9")));
 }
 
 }  // namespace

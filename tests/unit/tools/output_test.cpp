@@ -62,6 +62,16 @@ TEST_F(OutputTest, KeepsNumbersAsNumbersWithTheExactTextBeside) {
     EXPECT_EQ(data["value_hex"], "0xffffffffffffffff");
 }
 
+// The kernel cuts a program's name after 15 bytes, in the middle of a character if one is there.
+TEST_F(OutputTest, WritesJsonOfTextThatIsNoUtf8) {
+    document_.rows = Json::array({row("caf\xc3", 1)});
+    document_.rows[0]["of"] = Json::array({Json{{"name", "\xff"}}});
+    EXPECT_EQ(Json::parse(write({"--json"}))["data"][0]["name"], "caf\ufffd");
+    EXPECT_EQ(Json::parse(write({"-o", "jsonl"}))["name"], "caf\ufffd");
+    document_.columns.push_back({.key = "of", .title = "OF"});
+    for (const char* form : {"tsv", "table"}) EXPECT_THAT(write({"-o", form}), testing::HasSubstr("\ufffd"));
+}
+
 TEST_F(OutputTest, WritesALineForEachRow) {
     EXPECT_EQ(write({"-o", "jsonl"}),
               "{\"name\":\"SCRATCH\",\"value\":42,\"value_hex\":\"0x0000002a\"}\n"

@@ -2,6 +2,7 @@
 #include "cli/exit.hpp"
 
 #include <exception>
+#include <new>
 #include <ostream>
 
 #include "cli/streams.hpp"
@@ -58,6 +59,9 @@ int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const s
         return end(failure, failure.code());
     } catch (const uiovfio::Error& error) {
         return end(error, exit_for(error.errc()));
+    } catch (const std::bad_alloc&) {
+        return end(Failure{Exit::failure, "out of memory: ask for less at a time, or allow more with `ulimit -v`"},
+                   Exit::failure);
     } catch (const std::exception& error) {
         return end(error, Exit::failure);
     }

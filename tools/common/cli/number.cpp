@@ -91,9 +91,9 @@ std::chrono::nanoseconds parse_duration(std::string_view text) {
 
 std::vector<unsigned> parse_ranges(std::string_view text, unsigned limit) {
     std::vector<unsigned> result;
-    for (std::string_view rest = text; !rest.empty() || result.empty();) {
-        const std::string_view part = rest.substr(0, rest.find(','));
-        rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    for (std::size_t at = 0; at <= text.size();) {
+        const std::string_view part = text.substr(at, text.find(',', at) - at);
+        at += part.size() + 1;
         const std::size_t dash = part.find('-');
         const std::uint64_t first = parse_number(part.substr(0, dash));
         const std::uint64_t last = dash == std::string_view::npos ? first : parse_number(part.substr(dash + 1));
@@ -104,6 +104,12 @@ std::vector<unsigned> parse_ranges(std::string_view text, unsigned limit) {
         for (std::uint64_t i = first; i <= last; ++i) result.push_back(static_cast<unsigned>(i));
     }
     return result;
+}
+
+unsigned parse_index(std::string_view text, unsigned limit) {
+    if (text.find_first_of(",-") != std::string_view::npos)
+        throw Failure{Exit::usage, fmt::format("'{}': names several: give one number from 0-{}", text, limit)};
+    return parse_ranges(text, limit).front();
 }
 
 std::string size_text(std::uint64_t bytes) {

@@ -25,4 +25,7 @@ std::chrono::nanoseconds parse_duration(std::string_view text);
 /// "0-7,9" as {0, ..., 7, 9}, in the order given. Throws Failure(usage), also where an entry is above `limit`.
 std::vector<unsigned> parse_ranges(std::string_view text, unsigned limit);
 
+/// One number, up to `limit`. Throws Failure(usage).
+unsigned parse_index(std::string_view text, unsigned limit);
+
 }  // namespace pcienic::cli

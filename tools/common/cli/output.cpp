@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 
+#include "cli/json_text.hpp"
+#include "cli/options.hpp"
 #include "cli/tool.hpp"
 
 namespace pcienic::cli {
@@ -21,11 +22,11 @@ std::string cell(const Json& row, const std::string& key) {
     if (member == row.end() || member->is_null()) return "-";
     if (member->is_string()) return member->get<std::string>();
     if (member->is_boolean()) return member->get<bool>() ? "yes" : "no";
-    if (!member->is_array()) return member->dump();
+    if (!member->is_array()) return json_text(*member);
     std::string joined;
     for (const Json& element : *member) {
         if (!joined.empty()) joined += ',';
-        joined += element.is_string() ? element.get<std::string>() : element.dump();
+        joined += element.is_string() ? element.get<std::string>() : json_text(element);
     }
     return joined.empty() ? "-" : joined;
 }
@@ -48,20 +49,22 @@ std::string paint(std::string_view text, Style style, bool colour) {
 }
 
 void Output::add_options(CLI::App& app) {
+    Options options{app};
     static const std::map<std::string, Format> kFormats{{"table", Format::table},
                                                         {"json", Format::json},
                                                         {"jsonl", Format::jsonl},
                                                         {"tsv", Format::tsv},
                                                         {"raw", Format::raw}};
-    app.add_option_function<std::string>(
-           "-o,--output", [this](const std::string& name) { format_ = kFormats.at(name); },
-           "Form of the output: table, json, jsonl, tsv, or raw (values only, one a line)")
-        ->type_name("FORMAT")
-        ->check(CLI::IsMember({"table", "json", "jsonl", "tsv", "raw"}));
-    app.add_flag_callback("--json", [this] { format_ = Format::json; }, "The same as -o json");
-    app.add_option("--color", color_, "auto, always or never; NO_COLOR in the environment means never")
-        ->type_name("WHEN")
-        ->check(CLI::IsMember({"auto", "always", "never"}));
+    const Option form = options
+                            .add_option(
+                                "-o,--output", [this](const std::string& name) { format_ = kFormats.at(name); },
+                                "Form of the output: table, json, jsonl, tsv, or raw (values only, one a line)")
+                            .type_name("FORMAT")
+                            .one_of({"table", "json", "jsonl", "tsv", "raw"});
+    options.add_flag("--json", [this] { format_ = Format::json; }, "The same as -o json").excludes(form);
+    options.add_option("--color", color_, "auto, always or never; NO_COLOR in the environment means never")
+        .type_name("WHEN")
+        .one_of({"auto", "always", "never"});
 }
 
 bool Output::colour() const {
@@ -81,10 +84,10 @@ Json Output::envelope(const Document& document) const {
 void Output::write(const Document& document) const {
     switch (format_) {
         case Format::json:
-            *out_ << envelope(document).dump(2) << '\n';
+            *out_ << json_text(envelope(document), 2) << '\n';
             break;
         case Format::jsonl:
-            for (const Json& row : document.rows) *out_ << row.dump() << '\n';
+            for (const Json& row : document.rows) *out_ << json_text(row) << '\n';
             break;
         case Format::tsv:
             write_tsv(document);

@@ -3,12 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <iterator>
 
 #include "cli/exit.hpp"
+#include "cli/options.hpp"
 #include "pcienic/registers.hpp"
 
 namespace pcienic::cli {
@@ -119,13 +119,27 @@ std::string summary(const uiovfio::PciFunction& function) {
                        function.driver.empty() ? "no driver" : "driver " + function.driver);
 }
 
-DeviceSelector DeviceSelector::named(const std::string& text) {
-    DeviceSelector selector;
+std::string address_meant(const std::string& text, const uiovfio::SysfsRoot& root) {
+    const auto bdf = uiovfio::function_behind(text, root);
+    return bdf ? fmt::format("'{}' is of {}: write that address", text, to_string(*bdf)) : std::string{};
+}
+
+DeviceSelector DeviceSelector::named(const std::string& text, uiovfio::SysfsRoot root) {
+    DeviceSelector selector{std::move(root)};
     if (text.find(':') != std::string::npos && text.find('.') == std::string::npos)
         selector.set_id(text);
     else
-        selector.slots_.push_back({SlotFilter::parse(text), text});
+        selector.add_slot(text);
     return selector;
+}
+
+void DeviceSelector::add_slot(const std::string& text) {
+    try {
+        slots_.push_back({SlotFilter::parse(text), text});
+    } catch (const Failure&) {
+        if (const std::string meant = address_meant(text, root_); !meant.empty()) throw Failure{Exit::usage, meant};
+        throw;
+    }
 }
 
 void DeviceSelector::set_id(const std::string& text) {
@@ -134,20 +148,21 @@ void DeviceSelector::set_id(const std::string& text) {
 }
 
 void DeviceSelector::add_options(CLI::App& app) {
-    app.add_option_function<std::vector<std::string>>(
-           "-s,--slot",
-           [this](const std::vector<std::string>& texts) {
-               for (const std::string& text : texts) slots_.push_back({SlotFilter::parse(text), text});
-           },
-           "The device at this address, as lspci takes it: [[[[domain]:]bus]:][device][.[function]]")
-        ->type_name("BDF")
-        ->type_size(1)
-        ->expected(1, CLI::detail::expected_max_vector_size)
-        ->allow_extra_args(false);
-    app.add_option_function<std::string>(
-           "-d,--device", [this](const std::string& text) { set_id(text); },
-           "The device with this identity: [vendor]:[device][:class[:interface]]")
-        ->type_name("VID:DID");
+    Options options{app};
+    options
+        .add_option(
+            "-s,--slot",
+            [this](const std::vector<std::string>& texts) {
+                for (const std::string& text : texts) add_slot(text);
+            },
+            "The device at this address, as lspci takes it: [[[[domain]:]bus]:][device][.[function]]")
+        .type_name("BDF")
+        .one_value_each();
+    options
+        .add_option(
+            "-d,--device", [this](const std::string& text) { set_id(text); },
+            "The device with this identity: [vendor]:[device][:class[:interface]]")
+        .type_name("VID:DID");
 }
 
 bool DeviceSelector::matches(const uiovfio::PciFunction& function) const noexcept {

@@ -46,15 +46,22 @@ struct IdFilter {
     [[nodiscard]] bool matches(const uiovfio::PciFunction& function) const noexcept;
 };
 
+/// "enp3s0 is of 0000:03:00.0: write that address", where the text is no address and the kernel has something of that
+/// name; else nothing.
+std::string address_meant(const std::string& text, const uiovfio::SysfsRoot& root = {});
+
 /// "0000:01:00.0 [1af4:10f2] driver vfio-pci", for lists in messages.
 std::string summary(const uiovfio::PciFunction& function);
 
 /// The options -s and -d, and the choice that follows from them.
 class DeviceSelector {
   public:
+    /// `root`: where the names of interfaces and disks are looked for, which users give in place of an address.
+    explicit DeviceSelector(uiovfio::SysfsRoot root = {}) : root_{std::move(root)} {}
+
     /// What one argument stands for: an address as -s takes it, or, where it has a colon and no dot, vendor and device
     /// as -d takes them. Throws Failure(usage).
-    static DeviceSelector named(const std::string& text);
+    static DeviceSelector named(const std::string& text, uiovfio::SysfsRoot root = {});
 
     void add_options(CLI::App& app);
 
@@ -76,9 +83,11 @@ class DeviceSelector {
     };
 
     void set_id(const std::string& text);
+    void add_slot(const std::string& text);
     [[nodiscard]] std::string text() const;
     [[nodiscard]] DeviceSelector only(const Slot& slot) const;
 
+    uiovfio::SysfsRoot root_;
     std::vector<Slot> slots_;  ///< any of these
     std::optional<IdFilter> id_;
     std::string id_text_;

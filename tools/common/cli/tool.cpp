@@ -25,6 +25,21 @@ class ExamplesFirst : public CLI::Formatter {
     std::string examples_;
 };
 
+/// CLI11 gives these words a meaning of its own, by which they or a part of them would be lost; a user who writes one
+/// has most often a variable that is not set.
+void refuse_words(const std::vector<std::string>& arguments, const std::string& tool) {
+    for (const std::string& word : arguments) {
+        if (word.empty())
+            throw Failure{Exit::usage,
+                          fmt::format("'': an empty word means nothing to {}: is a variable not set?", tool)};
+        const bool is_list = (word.front() == '[' && word.back() == ']') || (word.front() == '{' && word.back() == '}');
+        if (is_list || word == "++")
+            throw Failure{Exit::usage, fmt::format("'{}': means nothing to {}: see {} --help", word, tool, tool)};
+        if (word.starts_with("--") && word.find('=') == word.size() - 1)
+            throw Failure{Exit::usage, fmt::format("{}: no value follows: is a variable not set?", word)};
+    }
+}
+
 }  // namespace
 
 std::string_view version() noexcept { return PCIENIC_VERSION; }
@@ -42,6 +57,7 @@ void dress(CLI::App& app, std::string_view name, std::string_view examples, std:
 }
 
 std::optional<Exit> parse(CLI::App& app, std::vector<std::string> arguments, std::ostream& out) {
+    refuse_words(arguments, app.get_name());
     std::ranges::reverse(arguments);  // CLI11 takes them from the back
     try {
         app.parse(arguments);
