@@ -167,7 +167,7 @@ class AsyncDma {
             if (step == starting) {
                 self.reset_cancellation_state(boost::asio::enable_total_cancellation());
                 state->catch_up();
-                state->engine.poll();
+                if (state->engine.poll() > 0) state->wake_all();  // results of others, too
                 std::optional<Result> done = refused ? Result{refused, 0} : state->engine.result(ticket);
                 if (done) {  // never from inside the initiating call
                     outcome = *done;
