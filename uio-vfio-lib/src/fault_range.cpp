@@ -84,6 +84,7 @@ void install() noexcept {
 }
 
 ForkMutex& slots_mutex() noexcept {
+    // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): without memory for it, the process ends here as well
     static auto& mutex = *new ForkMutex;  // not destroyed: ranges may outlive every order of destruction
     return mutex;
 }
