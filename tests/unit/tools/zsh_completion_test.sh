@@ -15,13 +15,14 @@ export PCIENIC_COMPLETION_SYS=$sys
 : >"$sys/pci.ids"
 cat >"$sys/rc" <<'RC'
 PS1= PROMPT_EOL_MARK=
-unsetopt prompt_sp zle_bracketed_paste 2>/dev/null
+unsetopt auto_list auto_menu beep prompt_sp zle_bracketed_paste 2>/dev/null
 fpath=($FUNCTIONS $fpath)
 autoload -Uz compinit && compinit -u -D
 bindkey '^I' complete-word
 null-line() { BUFFER=; print -n '\0'; }
 compadd() {
-    [[ " $* " != *" -"[OAD]" "* ]] || { builtin compadd "$@"; return; }
+    local -a own=("${(@)@[1,(i)--]}") # the words that are offered may look like options
+    [[ " $own " != *" -"[OAD]" "* ]] || { builtin compadd "$@"; return; }
     local -a hits
     builtin compadd -A hits "$@"
     [[ ${#hits} == 0 ]] || print -l -- "offer:"${^hits}
