@@ -71,7 +71,7 @@ _pcienic_value() {
         --format) _pcienic_offer jsonl chrome ;;
         --in | --out | --bin | --trace | --resolve | -F | -i) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
         --timeout | --interval | --grace | --count | --size | --offset | --pattern | --vector | --vectors) ;;
-        --trace-limit | --trace-memory) ;;
+        --trace-limit | --trace-memory | --memory | --may-differ) ;;
         *) return 1 ;;
     esac
 }

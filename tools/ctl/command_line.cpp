@@ -69,7 +69,7 @@ class Parser {
                 "BAR of offsets that name none; default 0")
             .type_name("N");
         line.add_flag("-n,--dry-run", options.dry_run, "Say what would be done, and touch no device");
-        line.add_flag("-v,--verbose", options.verbose, "Tell of each access on stderr");
+        line.add_flag("-v,--verbose", options.verbose, "Report each access on stderr");
         add_trace_options(line, options.trace);
         add_register_operations(line, chosen_);
         add_observe_operations(line, chosen_);
@@ -145,10 +145,16 @@ Split split_operations(const CLI::App& app, const Words& arguments) {
     return split;
 }
 
+/// What any of them heeds.
+Heeds heeded_by(const std::vector<Chosen>& operations) {
+    Heeds all = kHeedsNothing;
+    for (const Chosen& operation : operations) all = all | operation->heeds();
+    return all;
+}
+
 /// An option that does nothing is a mistake: a user who gives --trace expects a file.
 void refuse_unheeded(const Session& session, const std::vector<Chosen>& operations) {
-    Heeds heeds = kHeedsNothing;
-    for (const Chosen& operation : operations) heeds = heeds | operation->heeds();
+    const Heeds heeds = heeded_by(operations);
     const GlobalOptions& options = session.options();
     const auto refuse_unless = [](bool is_fine, std::string_view option, std::string_view why) {
         if (!is_fine) throw Failure{Exit::usage, fmt::format("{}: has no effect here, {}: leave it out", option, why)};
@@ -174,16 +180,15 @@ Exit execute(Session& session, const std::vector<Chosen>& operations) {
 }
 
 /// The operations of a line of a script, of which there may be several, as on a command line.
-std::vector<Chosen> parse_line(const Words& words) {
+std::vector<Chosen> parse_line(const CLI::App& grammar, const Words& words) {
     GlobalOptions options;  // stay as they are: a line has none
     std::ostringstream ignored;
     cli::Output output{std::string{kName}, ignored};
     std::vector<Chosen> operations;
-    const Parser grammar{options, output};
-    for (const Words& part : split_operations(grammar.app(), words).operations) {
+    for (const Words& part : split_operations(grammar, words).operations) {
         const Chosen operation = Parser{options, output}.parse(part, ignored, Parser::Globals::refused);
         if (!operation) throw Failure{Exit::usage, "--help, -h and --version show text: a script has no use for them"};
-        if (operation_of(grammar.app(), part) == kRun)
+        if (operation_of(grammar, part) == kRun)
             throw Failure{Exit::usage, "a script cannot run another: put its lines here"};
         if (!operation->can_share())
             throw Failure{Exit::usage, fmt::format("a script cannot leave the device to another program: run it "
@@ -196,10 +201,14 @@ std::vector<Chosen> parse_line(const Words& words) {
 
 /// Errors name the line.
 std::vector<Chosen> parse_script(const std::string& text, const std::string& name) {
+    GlobalOptions options;
+    std::ostringstream ignored;
+    cli::Output output{std::string{kName}, ignored};
+    const Parser grammar{options, output};
     std::vector<Chosen> operations;
     for (const ScriptLine& line : script_lines(text, name)) {
         try {
-            std::ranges::move(parse_line(line.words), std::back_inserter(operations));
+            std::ranges::move(parse_line(grammar.app(), line.words), std::back_inserter(operations));
         } catch (const Failure& failure) {
             throw Failure{failure.code(), fmt::format("{}:{}: {}", name, line.number, failure.what())};
         }
@@ -235,11 +244,7 @@ class Run : public Operation {
         return Exit::ok;
     }
 
-    [[nodiscard]] Heeds heeds() const override {
-        Heeds all = kHeedsNothing;
-        for (const Chosen& operation : operations_) all = all | operation->heeds();
-        return all;
-    }
+    [[nodiscard]] Heeds heeds() const override { return heeded_by(operations_); }
 
   private:
     std::string file_;

@@ -80,23 +80,22 @@ class Experiment {
         const Place& source = place(true, false);
         const Place& destination = place(true, false);
         const Place& other = place(false, true);
-        Place& former = place(true, true);
+        Place& unmapped_later = place(true, true);
         DmaEngine engine = driver_.make_dma({.entries = 2, .memory = &rings.at_its_address});
         engine_ = &engine;
-        proof_.outcome = Proof::Outcome::exposed;
         if (!copies_what_is_mapped(source, destination)) {
-            return unknown(
-                {"the device's DMA engine does not copy within the memory that is mapped for it, so what it "
-                 "cannot reach says nothing",
-                 "see `pcienic-ctl info` for the device's error"});
+            throw Unknown{
+                "the device's DMA engine does not copy within the memory that is mapped for it, so what it "
+                "cannot reach says nothing",
+                "see `pcienic-ctl info` for the device's error"};
         }
         const bool is_isolated = keeps_out(other, "a page mapped at another address", source, destination) &&
-                                 ends_with_its_mapping(former, source, destination);
+                                 ends_with_its_mapping(unmapped_later, source, destination);
         proof_.what = is_isolated
                           ? "the device reached nothing but what is mapped for it"
                           : "the device reached memory that is not mapped for it: the IOMMU takes mappings, and "
                             "does not enforce them";
-        if (is_isolated) proof_.outcome = Proof::Outcome::isolated;
+        proof_.outcome = is_isolated ? Proof::Outcome::isolated : Proof::Outcome::exposed;
         if (!is_isolated)
             proof_.remedy =
                 "do not give this device to a program that is not trusted with all of memory; have the IOMMU translate "
@@ -134,7 +133,7 @@ class Experiment {
     std::uint64_t address_of(const Place& place) {
         if (const auto address = physical_(place.bytes())) return *address;
         throw Unknown{
-            "the physical addresses of this process's pages are not told, and without them a trial could write "
+            "the physical addresses of this process's pages cannot be seen, and without them a trial could write "
             "where it must not",
             "run as root: /proc/self/pagemap asks for the capability CAP_SYS_ADMIN"};
     }
@@ -152,7 +151,7 @@ class Experiment {
             pcienic::copy(uiovfio::Iova{from}, uiovfio::Iova{to}, static_cast<std::uint32_t>(kPage)), kPatience);
         const bool is_refusal = result.code == Errc::source_fault || result.code == Errc::destination_fault;
         if (result.code && !is_refusal)
-            throw Unknown{fmt::format("the DMA engine did not do as told: {}", to_string(result)),
+            throw Unknown{fmt::format("the DMA engine failed: {}", to_string(result)),
                           "reset the device with `pcienic-ctl reset`, and try again"};
         return result;
     }

@@ -7,8 +7,8 @@
 /// elsewhere.
 ///
 /// A trial must do no harm where the IOMMU does not translate: a write to a bus address is then one to that physical
-/// address, whatever lies there. So all that the engine is ever told of is mapped at its own physical address, and what
-/// it must not reach is a page of this process, pinned by a mapping at another address.
+/// address, whatever lies there. So every address that the engine is given is mapped at its own physical address, and
+/// what it must not reach is a page of this process, pinned by a mapping at another address.
 
 #include <cstdint>
 #include <functional>
@@ -22,7 +22,7 @@
 
 namespace pcienic::ctl {
 
-/// What the engine was told to do, and what came of it.
+/// What the engine had to do, and what came of it.
 struct Trial {
     std::string what;
     std::uint64_t address = 0;  ///< on the bus
@@ -42,7 +42,7 @@ struct Proof {
 /// "isolated", "exposed", "unknown".
 std::string_view to_string(Proof::Outcome outcome) noexcept;
 
-/// The physical address of a page of this process; nothing where it is not told.
+/// The physical address of a page of this process; nothing where the kernel hides it.
 using PhysicalAddress = std::function<std::optional<std::uint64_t>(std::span<std::byte> page)>;
 /// As /proc/self/pagemap shows it to a process with CAP_SYS_ADMIN.
 PhysicalAddress physical_addresses(const uiovfio::SysfsRoot& root);

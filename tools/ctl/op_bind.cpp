@@ -211,10 +211,6 @@ class Restore : public Rebind {
     bool all_ = false;
 };
 
-}  // namespace
-
-namespace {
-
 /// The members of the functions' groups that are none of them.
 std::vector<Bdf> members_left(const std::vector<Bdf>& functions, const uiovfio::SysfsRoot& root) {
     std::vector<Bdf> left;
@@ -234,7 +230,8 @@ std::string why_left(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
     const std::string driver = uiovfio::describe(bdf, root, gone).driver;
     if (gone) return fmt::format("{}: is gone, and is not bound with the others", to_string(bdf));
     // The kernel lets these share a group with userspace (its driver_managed_dma).
-    const bool may_stay = driver.empty() || driver == "pcieport" || driver == "pci-stub";
+    const bool may_stay = driver.empty() || driver == "pcieport" || driver == "pci-stub" ||
+                          driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci");
     if (may_stay)
         return fmt::format("{}: stays with {}: it is a bridge, and may stay", to_string(bdf), driver_text(driver));
     return fmt::format(
@@ -259,7 +256,7 @@ std::vector<Bdf> functions_to_bind(Session& session, bool group) {
 }
 
 void refuse_interfaces_up(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
-    // What the library refuses is worse, and is to be told first.
+    // What the library refuses is worse, and is reported first.
     if (!uiovfio::uses_of(bdf, root).empty()) return;
     std::error_code none;
     for (const auto& entry :

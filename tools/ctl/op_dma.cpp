@@ -277,7 +277,7 @@ class Dma : public Operation {
 }  // namespace
 
 void add_dma_operation(cli::Options& line, Chosen& chosen) {
-    add_operation<Dma>(line, chosen, "dma", "Move bytes by a pcienic's DMA engine, and tell the rate");
+    add_operation<Dma>(line, chosen, "dma", "Move bytes by a pcienic's DMA engine, and show the rate");
 }
 
 }  // namespace pcienic::ctl

@@ -157,8 +157,7 @@ class Report {
             text += fmt::format("\n  {} {} ({}): {}", mark(trial["held"].get<bool>() ? "ok" : "missing"),
                                 trial["what"].get<std::string>(), trial["address_hex"].get<std::string>(),
                                 trial["seen"].get<std::string>());
-        if (!isolation["trials"].empty())
-            text += "\n  (what was refused stands in the kernel's log, as faults of the IOMMU's)";
+        if (!isolation["trials"].empty()) text += "\n  (what was refused stands in the kernel's log, as IOMMU faults)";
         return text;
     }
 
@@ -235,15 +234,18 @@ class Doctor : public Operation {
     }
 
     void prepare(Session& session) override {
-        if (!text_.empty())
-            cli::check_backend(session.options().backend, cli::DeviceSelector::named(text_, session.world().root));
-        if (!text_.empty() && session.options().selector.given())
-            throw cli::Failure{Exit::usage, fmt::format("{}: -s and -d choose a device already: leave out one", text_)};
-        if (!text_.empty())
-            function_ = cli::DeviceSelector::named(text_, session.world().root)
-                            .choose(uiovfio::enumerate(session.world().root));
-        else if (session.options().selector.given())
+        const uiovfio::SysfsRoot& root = session.world().root;
+        const bool is_chosen = session.options().selector.given();
+        if (!text_.empty()) {
+            const auto named = cli::DeviceSelector::named(text_, root);
+            cli::check_backend(session.options().backend, named);
+            if (is_chosen)
+                throw cli::Failure{Exit::usage,
+                                   fmt::format("{}: -s and -d choose a device already: leave out one", text_)};
+            function_ = named.choose(uiovfio::enumerate(root));
+        } else if (is_chosen) {
             function_ = session.function();
+        }
         if (!prove_ || session.is_sim()) return;
         if (!function_) function_ = session.function();
         session.choose(*function_);
@@ -308,14 +310,8 @@ class Doctor : public Operation {
             Driver& driver = session.driver();
             return prove_isolation(driver, session.is_sim() ? physical_addresses(session.device())
                                                             : physical_addresses(session.world().root));
-        } catch (const cli::Failure& error) {
-            not_tried = error.code();
-            return {.what = fmt::format("not tried: {}", error.what()), .remedy = {}};
-        } catch (const uiovfio::Error& error) {
-            not_tried = cli::exit_for(error.errc());
-            return {.what = fmt::format("not tried: {}", error.what()), .remedy = {}};
         } catch (const std::exception& error) {
-            not_tried = Exit::failure;
+            not_tried = cli::exit_for(error);
             return {.what = fmt::format("not tried: {}", error.what()), .remedy = {}};
         }
     }
@@ -328,7 +324,7 @@ class Doctor : public Operation {
 }  // namespace
 
 void add_doctor_operation(cli::Options& line, Chosen& chosen) {
-    add_operation<Doctor>(line, chosen, "doctor", "Tell what each backend needs, what is missing, and what to do");
+    add_operation<Doctor>(line, chosen, "doctor", "Show what each backend needs, what is missing, and what to do");
 }
 
 }  // namespace pcienic::ctl

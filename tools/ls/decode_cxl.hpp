@@ -14,7 +14,7 @@ struct DesignatedVendor {
     unsigned length = 0;  ///< of the whole structure, as the device says
 };
 
-/// Adds the registers of one of CXL's; its first line is there already.
+/// Adds the registers of a CXL capability; its first line is there already.
 void decode_cxl(const CapabilityInput& in, const DesignatedVendor& dvsec, Capability& out);
 
 }  // namespace pcienic::ls

@@ -14,7 +14,6 @@ namespace {
 constexpr std::uint64_t kMemoryMask = ~std::uint64_t{0xf};
 constexpr std::uint64_t kIoMask = ~std::uint64_t{0x3};
 constexpr unsigned kHeaderTypeMask = 0x7f;
-constexpr std::size_t kHeaderSize = 64;
 
 std::string devsel(unsigned status) {
     constexpr const char* kSpeeds[] = {"fast", "medium", "slow", "??"};
@@ -369,14 +368,13 @@ void windows_of_unknown(const SystemView& system, Function& out) {
 
 void bus_numbers(const ConfigImage& config, Function& out) {
     out.is_bridge = true;
-    out.primary_bus = config.u8(PCI_PRIMARY_BUS);
     out.secondary_bus = config.u8(PCI_SECONDARY_BUS);
     out.subordinate_bus = config.u8(PCI_SUBORDINATE_BUS);
     out.bridge.push_back({.name = "Bus", .rows = {}});
     at_verbosity(out.bridge.back(), 1);
     out.bridge.back()
         .row()
-        .hex("primary", out.primary_bus, 2, " primary=", ",")
+        .hex("primary", config.u8(PCI_PRIMARY_BUS), 2, " primary=", ",")
         .hex("secondary", out.secondary_bus, 2, " secondary=", ",")
         .hex("subordinate", out.subordinate_bus, 2, " subordinate=", ",")
         .decimal("sec-latency", config.u8(PCI_SEC_LATENCY_TIMER), " sec-latency=");
@@ -460,8 +458,7 @@ bool cardbus(const ConfigImage& config, const SystemView& system, Function& out)
                                                     {">Reset", PCI_CB_BRIDGE_CTL_CB_RESET},
                                                     {"16bInt", PCI_CB_BRIDGE_CTL_16BIT_INT},
                                                     {"PostWrite", PCI_CB_BRIDGE_CTL_POST_WRITES}});
-    constexpr std::size_t kCardBusHeaderSize = 128;
-    if (!config.has(0, kCardBusHeaderSize)) {
+    if (!config.has(0, ConfigImage::kCardBusHeaderSize)) {
         out.bridge_control.push_back(
             {.name = system.from_dump ? "<the rest is not in the dump>" : "<access denied to the rest>", .rows = {}});
         at_verbosity(out.bridge_control.back(), 1);
@@ -480,7 +477,7 @@ bool cardbus(const ConfigImage& config, const SystemView& system, Function& out)
 SystemView SystemView::from(const ConfigImage& config) {
     SystemView system;
     system.from_dump = true;
-    if (!config.has(0, kHeaderSize)) return system;
+    if (!config.has(0, ConfigImage::kHeaderSize)) return system;
     system.irq = config.u8(PCI_INTERRUPT_LINE);
     const unsigned count = bar_count(config.u8(PCI_HEADER_TYPE) & kHeaderTypeMask);
     for (unsigned index = 0; index < count; ++index) {
@@ -535,7 +532,7 @@ Identity identity_of(const ConfigImage& config) {
 }
 
 bool decode_header(const ConfigImage& config, const SystemView& system, Function& function) {
-    const bool is_there = config.has(0, kHeaderSize);
+    const bool is_there = config.has(0, ConfigImage::kHeaderSize);
     function.header_type = is_there ? config.u8(PCI_HEADER_TYPE) & kHeaderTypeMask : kHeaderTypeMask;
     const unsigned class_code = config.u16(PCI_CLASS_DEVICE);
     const unsigned count = bar_count(function.header_type);

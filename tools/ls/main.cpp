@@ -40,7 +40,7 @@ void add_options(CLI::App& app, Options& options) {
     app.add_option("-d", options.scan.id, "Only these IDs: [VENDOR]:[DEVICE][:CLASS[:INTERFACE]], as lspci's")
         ->type_name("ID");
     app.add_flag("-v", options.text.verbosity,
-                 "Tell more: -v flags, regions and capabilities; -vv their fields; -vvv all");
+                 "Show more: -v flags, regions and capabilities; -vv their fields; -vvv all");
     app.add_flag("-x", options.text.hex, "Hex dump: -x the first 64 bytes, -xxx 256, -xxxx 4096");
     app.add_flag("-k", options.text.kernel, "Driver, modules, IOMMU group, and whether VFIO could open it");
     app.add_flag("-n", options.numeric, "-n: numbers in place of names; -nn: both");
@@ -55,7 +55,7 @@ void add_options(CLI::App& app, Options& options) {
         ->type_name("FILE");
 }
 
-/// Options of lspci's that are not ours, and what does the same.
+/// lspci's options that this tool does not have, and what to do instead.
 struct Foreign {
     const char* option;
     bool takes_value;
@@ -67,9 +67,9 @@ constexpr Foreign kForeign[] = {
     {"-M", false, "buses that the kernel does not know are not searched: lspci -M does"},
     {"-b", false, "addresses are the kernel's: -x shows the registers, lspci -b what they say"},
     {"-p", true, "modules are the running kernel's: lspci -p reads another map"},
-    {"-A", true, "libpci chooses how to get at the machine: lspci -A does as told"},
-    {"-O", true, "libpci chooses how to get at the machine: lspci -O does as told"},
-    {"-H", true, "libpci chooses how to get at the machine: lspci -H does as told"},
+    {"-A", true, "libpci chooses how to get at the machine: lspci -A lets you choose"},
+    {"-O", true, "libpci chooses how to get at the machine: lspci -O lets you choose"},
+    {"-H", true, "libpci chooses how to get at the machine: lspci -H lets you choose"},
     {"-G", false, "lspci -G shows what libpci does"},
 };
 
@@ -118,7 +118,7 @@ std::string selection_text(const ls::ScanOptions& scan) {
 }
 
 cli::Exit run(std::vector<std::string> arguments) {
-    CLI::App app{"Lists PCI functions as lspci does, and tells whether a userspace driver could have them."};
+    CLI::App app{"Lists PCI functions as lspci does, and whether a userspace driver could have them."};
     Options options;
     cli::Output output("pcienic-ls", std::cout);
     cli::dress(app, "pcienic-ls", kExamples, "lspci(8), pcienic-ctl(1), pcienic-irqtest(1)");

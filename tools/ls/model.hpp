@@ -184,7 +184,7 @@ struct Function {
     std::vector<Register> bridge_control;
     std::vector<Capability> capabilities;
 
-    unsigned primary_bus = 0, secondary_bus = 0, subordinate_bus = 0;  ///< bridges
+    unsigned secondary_bus = 0, subordinate_bus = 0;  ///< bridges
     bool is_bridge = false;
     std::optional<Address> parent;  ///< the bridge that the system has it behind, if it says so
     std::vector<Address> path;      ///< the bridges that lead to it, from the root on; only if it was asked for

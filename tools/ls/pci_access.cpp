@@ -26,7 +26,7 @@ extern "C" {
 namespace pcienic::ls {
 namespace {
 
-// What to do about a fault of libpci's, and how to end; its callbacks carry no context.
+// What to do about a fault that libpci reports, and the exit code; its callbacks carry no context.
 struct Remedy {
     const char* text = "see lspci -G for what it tried";
     cli::Exit exit = cli::Exit::failure;
@@ -98,9 +98,11 @@ Address address_of(const pci_dev* device) {
     return {static_cast<unsigned>(device->domain), device->bus, device->dev, device->func};
 }
 
-void check_filter(const char* option, const std::string& text, const char* complaint, const char* remedy) {
+void check_filter(const std::filesystem::path& sys, const char* option, const std::string& text, const char* complaint,
+                  const char* remedy) {
     if (complaint == nullptr) return;
-    if (const std::string meant = cli::address_meant(text); !meant.empty()) throw cli::Failure(cli::Exit::usage, meant);
+    if (const std::string meant = cli::address_meant(text, {.sys = sys}); !meant.empty())
+        throw cli::Failure(cli::Exit::usage, meant);
     throw cli::Failure(cli::Exit::usage, fmt::format("{} {}: {}: {}", option, printable(text), complaint, remedy));
 }
 
@@ -144,10 +146,11 @@ PciAccess::PciAccess(const ScanOptions& options) : options_(options), access_(pc
     pci_filter filter;
     pci_filter_init(access_.get(), &filter);
     if (!options.slot.empty())
-        check_filter("-s", options.slot, pci_filter_parse_slot(&filter, mutable_text(std::string(options.slot))),
+        check_filter(options.sys, "-s", options.slot,
+                     pci_filter_parse_slot(&filter, mutable_text(std::string(options.slot))),
                      "write [[[[domain]:]bus]:][device][.[function]], in hexadecimal");
     if (!options.id.empty())
-        check_filter("-d", options.id, pci_filter_parse_id(&filter, mutable_text(std::string(options.id))),
+        check_filter(options.sys, "-d", options.id, pci_filter_parse_id(&filter, mutable_text(std::string(options.id))),
                      "write [vendor]:[device][:class[:interface]], in hexadecimal");
 
     if (!options.ids_file.empty()) {
@@ -190,7 +193,7 @@ std::string PciAccess::subsystem_text(unsigned vendor, unsigned device, unsigned
 
 bool PciAccess::read_vpd(const Address& address, unsigned at, std::uint8_t* to, unsigned count) {
     for (pci_dev* device = access_->devices; device != nullptr; device = device->next)
-        if (address == Address{static_cast<unsigned>(device->domain), device->bus, device->dev, device->func})
+        if (address == address_of(device))
             return pci_read_vpd(device, static_cast<int>(at), to, static_cast<int>(count)) != 0;
     return false;
 }

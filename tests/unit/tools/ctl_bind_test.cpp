@@ -149,13 +149,15 @@ TEST_F(CtlBind, SaysWhatItIsToThoseOfTheGroupThatItLeaves) {
     add_bridge("0000:00:08.0", "yenta_cardbus", "0x060700");
     add_bridge("0000:00:09.0", "shpchp", "0x060400");
     add_bridge("0000:00:0a.0", "", "0x060100");
+    add_bridge("0000:00:0c.0", "vfio-pci", "0x060100");  // as an earlier bind --group left it
     add_bridge("0000:00:0b.0", "", "0x060400");
     std::filesystem::remove_all(sysfs_.root().sys / "bus/pci/devices/0000:00:0b.0");
     const Outcome bound = run({"-s", "04.0", "bind", "--group"});
     EXPECT_EQ(bound.code, 0);
     EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:06.0: stays with pcieport: it is a bridge, and may stay\n"),
                                  HasSubstr("0000:00:07.0: stays with no driver: it is a bridge, and may stay\n"),
-                                 HasSubstr("0000:00:0a.0: stays with no driver: it is a bridge, and may stay\n")));
+                                 HasSubstr("0000:00:0a.0: stays with no driver: it is a bridge, and may stay\n"),
+                                 HasSubstr("0000:00:0c.0: stays with vfio-pci: it is a bridge, and may stay\n")));
     EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:08.0: stays with yenta_cardbus, and is in the way: it is a bridge"),
                                  HasSubstr("'pcienic-ctl -s 0000:00:08.0 unbind --none'"),
                                  HasSubstr("0000:00:09.0: stays with shpchp, and is in the way")));

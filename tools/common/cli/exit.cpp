@@ -44,6 +44,12 @@ Exit exit_for(uiovfio::Errc errc) noexcept {
     }
 }
 
+Exit exit_for(const std::exception& error) noexcept {
+    if (const auto* failure = dynamic_cast<const Failure*>(&error)) return failure->code();
+    if (const auto* known = dynamic_cast<const uiovfio::Error*>(&error)) return exit_for(known->errc());
+    return Exit::failure;
+}
+
 int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const std::function<Exit()>& body) {
     const auto end = [&](const std::exception& error, Exit code) {
         err << tool << ": " << error.what() << '\n';
@@ -55,15 +61,11 @@ int guarded(std::string_view tool, std::ostream& out, std::ostream& err, const s
         if (!out.flush())
             throw Failure{Exit::failure, "the output could not be written: is it closed, or the disk full?"};
         return static_cast<int>(code);
-    } catch (const Failure& failure) {
-        return end(failure, failure.code());
-    } catch (const uiovfio::Error& error) {
-        return end(error, exit_for(error.errc()));
     } catch (const std::bad_alloc&) {
         return end(Failure{Exit::failure, "out of memory: ask for less at a time, or allow more with `ulimit -v`"},
                    Exit::failure);
     } catch (const std::exception& error) {
-        return end(error, Exit::failure);
+        return end(error, exit_for(error));
     }
 }
 

@@ -4,6 +4,7 @@
 /// \file
 /// How the tools end: documented exit codes, and the exception that carries one with its message.
 
+#include <exception>
 #include <functional>
 #include <iosfwd>
 #include <stdexcept>
@@ -43,6 +44,8 @@ class Failure : public std::runtime_error {
 
 /// The exit code that an error of the library ends in.
 Exit exit_for(uiovfio::Errc errc) noexcept;
+/// The exit code that any error ends in.
+Exit exit_for(const std::exception& error) noexcept;
 
 /// Runs a tool's body; an exception becomes one line "TOOL: MESSAGE" on `err` and its exit code. So does output that
 /// could not be written: a full disk must not leave half a document and a success. Standard streams that are closed are

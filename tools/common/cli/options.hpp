@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// How a command declares its options. CLI11 is all header: a file that includes it compiles the whole of it again,
-/// which takes half a minute with the sanitizers. Behind this it is compiled once.
+/// How a command declares its options. CLI11 is all header: every file that includes it compiles the whole of it
+/// again, which takes half a minute with the sanitizers. A file that only declares options needs this alone.
 
 #include <functional>
 #include <string>
