@@ -120,8 +120,9 @@ endfunction()
 
 # pcienic_add_unit_test(NAME SOURCES f... [DEPENDS our-library...] [LINK other-target...] [FLAVOURS flavour...]
 #                       [FILTER gtest-filter])
-# Builds NAME, NAME_asan and NAME_tsan, with the checks of uiovfio/checked.hpp and of the standard library; their cases are ctest's unit.*, asan.* and tsan.*, labelled likewise. FLAVOURS
-# leaves some out: where there is one thread, ThreadSanitizer finds nothing. FILTER keeps ctest to some of the cases.
+# Builds NAME, NAME_asan and NAME_tsan, with the checks of uiovfio/checked.hpp and of the standard library; their cases
+# are ctest's unit.*, asan.* and tsan.*, labelled likewise. FLAVOURS leaves some out: where there is one thread,
+# ThreadSanitizer finds nothing. FILTER keeps ctest to some of the cases.
 function(pcienic_add_unit_test NAME)
   cmake_parse_arguments(A "" "FILTER" "SOURCES;DEPENDS;LINK;FLAVOURS" ${ARGN})
   set(filter)

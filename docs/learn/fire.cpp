@@ -20,8 +20,8 @@ int main(int argc, char** argv) try {
                                                                              : uiovfio::InterruptMode::msi;
     const unsigned vectors = interrupts.available(mode);
     interrupts.enable(mode, vectors);  // first the driver is ready, then the device may fire
-    device.config().set_bus_master(
-        true);  // a message is a write; and a device that cannot be reset comes with this off
+    // A message is a write to memory, and open() leaves that off for a device that cannot be reset.
+    device.config().set_bus_master(true);
 
     const auto registers = device.bar(0).map();
     bool as_it_should = true;

@@ -17,7 +17,7 @@ for compiler in "${named_compilers[@]}" g++-13 g++-15; do
     ! command -v "$compiler" >/dev/null || compilers+=("$compiler")
 done
 
-# version_of [FOLDER]: of the Boost there, or of the machine's; nothing if there is none.
+# version_of [FOLDER]: the version of the Boost in that folder, or of the machine's; nothing if there is none.
 version_of() {
     local version
     version=$(echo '#include <boost/version.hpp>' | c++ -E -dM ${1:+"-I$1"} -x c++ - 2>/dev/null |

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +19,8 @@ class AllOnes {
     static constexpr std::size_t kChunk = std::size_t{2} << 20;
     /// From this offset the file never has a byte: what is mapped from there faults, with SIGBUS, however long it is.
     static constexpr std::uint64_t kBeyond = kChunk;
+    /// The flags for that. Shared, because a private mapping counts as memory that the process may come to need.
+    static constexpr int kBeyondFlags = MAP_SHARED | MAP_NORESERVE;
 
     /// Enough of it for regions of `length` bytes. Throws system_error.
     static std::shared_ptr<AllOnes> for_regions_of(std::size_t length);

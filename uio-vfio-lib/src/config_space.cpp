@@ -82,7 +82,7 @@ std::uint32_t ConfigSpace::class_code(std::error_code& ec) const noexcept {
 }
 
 void ConfigSpace::set_bus_master(bool enable) const {
-    backend_->require_open();  // a forked child may have a copy of the lock that nobody will release
+    backend_->require_open();  // a forked child may have a copy of the lock that is never released
     const std::lock_guard lock{backend_->command_mutex()};
     const unsigned others = command() & ~unsigned{config::kCommandBusMaster};
     write16(config::kCommand, static_cast<std::uint16_t>(others | (enable ? config::kCommandBusMaster : 0U)));

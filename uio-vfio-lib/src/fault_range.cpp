@@ -36,7 +36,8 @@ bool cover(FaultSlot& slot, std::uintptr_t address) noexcept {
     const int ones = slot.ones.load();
     // Where the process has no mapping left for one chunk more, those of the others make room: they fault again.
     if (!map_at(at, length, MAP_PRIVATE, ones, 0) &&
-        !(map_at(begin, end - begin, kNothing, ones, AllOnes::kBeyond) && map_at(at, length, MAP_PRIVATE, ones, 0)))
+        !(map_at(begin, end - begin, AllOnes::kBeyondFlags, ones, AllOnes::kBeyond) &&
+          map_at(at, length, MAP_PRIVATE, ones, 0)))
         return false;
     slot.is_covered.store(true);
     slot.faults.fetch_add(1);

@@ -15,8 +15,6 @@
 /// The handler is installed with the first range and stays. It runs wherever a thread happens to be, and so takes no
 /// lock, allocates nothing and makes no call but mmap. What is none of its faults goes to the handler before it.
 
-#include <sys/mman.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -27,10 +25,6 @@
 namespace uiovfio::detail {
 
 class MappedRegion;
-
-/// How what is mapped from AllOnes::kBeyond is to be mapped. Shared, because a private mapping counts as memory that
-/// the process may come to need.
-inline constexpr int kNothing = MAP_SHARED | MAP_NORESERVE;
 
 /// What the handler sees of a range. Never destroyed, so that it can be read without a lock; used again.
 struct FaultSlot {

@@ -45,7 +45,7 @@ VectorUse InterruptState::current() const noexcept {
 }
 
 std::unique_lock<std::mutex> InterruptState::take_control() {
-    backend_->require_open();  // a forked child may have a copy of the lock that nobody will release
+    backend_->require_open();  // a forked child may have a copy of the lock that is never released
     return std::unique_lock{control_};
 }
 

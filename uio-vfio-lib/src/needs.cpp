@@ -122,12 +122,12 @@ bool allows_unsafe_interrupts(const SysfsRoot& root, UnsafeInterrupts parameter)
     return setting == "Y" || setting == "1";
 }
 
-// drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group(), at VFIO_SET_IOMMU; drivers/iommu/iommufd/device.c,
-// iommufd_device_bind(), at VFIO_DEVICE_BIND_IOMMUFD.
 bool may_pass_interrupts(const SysfsRoot& root, UnsafeInterrupts parameter) {
     return interrupt_remapping(root) == InterruptRemapping::on || allows_unsafe_interrupts(root, parameter);
 }
 
+// drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group(), at VFIO_SET_IOMMU; drivers/iommu/iommufd/device.c,
+// iommufd_device_bind(), at VFIO_DEVICE_BIND_IOMMUFD.
 std::optional<Lack> lacks_interrupt_remapping(const SysfsRoot& root, UnsafeInterrupts parameter) {
     if (interrupt_remapping(root) != InterruptRemapping::off || allows_unsafe_interrupts(root, parameter))
         return std::nullopt;

@@ -40,10 +40,10 @@ enum class UnsafeInterrupts {
     iommufd,  ///< iommufd's, for the backend of that name
 };
 [[nodiscard]] bool allows_unsafe_interrupts(const SysfsRoot& root, UnsafeInterrupts parameter);
-/// Interrupts that the IOMMU remaps, or leave to go without. Empty also where the kernel does not show which it is.
 /// Whether nothing about interrupts keeps a device from userspace: they are remapped, or the administrator does not
 /// mind.
 [[nodiscard]] bool may_pass_interrupts(const SysfsRoot& root, UnsafeInterrupts parameter);
+/// Interrupts that the IOMMU remaps, or leave to go without. Empty also if the kernel does not show which it is.
 std::optional<Lack> lacks_interrupt_remapping(const SysfsRoot& root, UnsafeInterrupts parameter);
 /// Of a kernel that has refused for that reason, whatever it shows.
 Lack no_interrupt_remapping(const SysfsRoot& root, UnsafeInterrupts parameter);

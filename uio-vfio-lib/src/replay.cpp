@@ -28,6 +28,8 @@ using detail::ReplayMemory;
 // How far ahead is looked for what the device wrote a moment later. A bound on work, for traces that are hostile.
 constexpr std::size_t kLongestLook = 4096;
 
+constexpr const char* kAllowMore = "allow more with ReplayOptions::memory_limit, `pcienic-ctl trace replay --memory`";
+
 std::uint64_t mask_of_bytes(unsigned bytes) noexcept { return ~std::uint64_t{0} >> (64 - 8 * bytes); }
 
 std::string hex(std::uint64_t value, unsigned bytes) { return fmt::format("0x{:0{}x}", value, 2 * bytes); }
@@ -228,7 +230,7 @@ class Replay {
             throw Error{Errc::bad_trace, fmt::format("record {}", at_),
                         fmt::format("{:#x} bytes at {:#x} are mapped already, or more memory than a replay is allowed",
                                     record.length, to_integer(record.iova)),
-                        0, "allow more with ReplayOptions::memory_limit, `pcienic-ctl trace replay --memory`"};
+                        0, kAllowMore};
         try {
             const std::uint64_t granule = backend_.iova_page_sizes() & (~backend_.iova_page_sizes() + 1);
             if ((record.length | to_integer(record.iova)) % granule != 0)
@@ -485,7 +487,7 @@ SimOptions sim_options(const TraceHeader& header, const ReplayOptions& replay_op
         throw Error{Errc::invalid_argument, to_string(header.bdf),
                     fmt::format("the trace is of a device with {} of memory, and a replay is allowed {}",
                                 detail::bytes_text(size), detail::bytes_text(replay_options.memory_limit)),
-                    0, "allow more with ReplayOptions::memory_limit, `pcienic-ctl trace replay --memory`"};
+                    0, kAllowMore};
     SimOptions options{.bdf = header.bdf, .memory_size = header.bars[PCIENIC_BAR_MEMORY].size};
     if (const std::uint16_t msix = capability_in(header, capability::kMsix))
         options.vectors = (header.config_value(static_cast<std::uint16_t>(msix + 2), 2) & 0x7ff) + 1;

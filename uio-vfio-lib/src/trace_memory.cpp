@@ -56,7 +56,7 @@ std::uint64_t TraceMemory::followed() const noexcept {
     return bytes;
 }
 
-void TraceMemory::look(Tell tell) {
+void TraceMemory::look(const Tell& tell) {
     for (auto& [iova, mapping] : mappings_) look_at(iova, mapping, tell);
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -29,19 +30,7 @@ class TraceMemory {
         std::span<const std::byte> changed_bits;  ///< a bit for each byte, the lowest first
         DmaDirection direction{};
     };
-    /// Who is told: a callable, which is not copied, because nothing may fail while the device is being looked at.
-    class Tell {
-      public:
-        template <class Callable>
-        explicit Tell(const Callable& callable) noexcept
-            : callable_{&callable},
-              call_{[](const void* whom, const Change& change) { (*static_cast<const Callable*>(whom))(change); }} {}
-        void operator()(const Change& change) const { call_(callable_, change); }
-
-      private:
-        const void* callable_;
-        void (*call_)(const void*, const Change&);
-    };
+    using Tell = std::function<void(const Change&)>;
 
     /// Whether its contents are followed: not where the limit is in the way. A new mapping is taken to hold zeros.
     bool add(Iova iova, std::span<std::byte> memory, DmaDirection direction);
@@ -50,7 +39,7 @@ class TraceMemory {
     [[nodiscard]] bool empty() const noexcept { return mappings_.empty(); }
 
     /// Tells of all that has changed since the last time, in the order of the bus addresses.
-    void look(Tell tell);
+    void look(const Tell& tell);
 
   private:
     struct Mapping {

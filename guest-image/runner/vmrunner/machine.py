@@ -137,7 +137,7 @@ class CommandLine:
     iommu: bool = True
     iommu_width: int | None = None
     append: list = dataclasses.field(default_factory=list)
-    mistakes: str = "guest_errors"  # what of the guest's mistakes is logged, by qemu.guest_mistakes()
+    mistakes: str = "guest_errors"  # the kinds of them that QEMU logs: see qemu.guest_mistakes()
 
     def words(self):
         machine = self.machine

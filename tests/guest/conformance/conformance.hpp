@@ -71,4 +71,6 @@ class Conformance : public testing::Test {
     Device device = open_device();
 };
 
+class ConformanceBars : public Conformance {};
+
 }  // namespace uiovfio::conformance

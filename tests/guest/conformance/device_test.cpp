@@ -105,8 +105,6 @@ TEST_F(ConformanceConfig, OpensWithoutBusMasteringWhenAsked) {
     EXPECT_EQ(device.config().command() & config::kCommandMemory, config::kCommandMemory);
 }
 
-class ConformanceBars : public Conformance {};
-
 TEST_F(ConformanceBars, AreWhatTheDeviceHas) {
     const auto bars = device.bars();
     ASSERT_EQ(bars.size(), 3u);

@@ -211,7 +211,7 @@ TEST(LeftRunning, ADriverQuietensADeviceThatCannotBeResetAndThenTurnsItOn) {
     EXPECT_FALSE(device.was_reset());
     EXPECT_FALSE(device.config().bus_master());
     auto registers = device.bar(kBarRegisters).window();
-    EXPECT_NE(regs::DmaRingBase::read(registers).raw(), 0u) << "nobody has told it anything else";
+    EXPECT_NE(regs::DmaRingBase::read(registers).raw(), 0u) << "it was given no other address";
 
     Driver driver{device};
     EXPECT_EQ(regs::DmaRingBase::read(registers).raw(), 0u);

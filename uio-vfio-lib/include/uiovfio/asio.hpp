@@ -101,6 +101,7 @@ class AsyncCounts {
             return detail::OperationAllocator<std::byte>{memory};
         }
 
+        /// The read in progress completes with operation_aborted.
         void end_read() noexcept {
             boost::system::error_code ignored;
             descriptor.cancel(ignored);
@@ -134,8 +135,10 @@ class AsyncCounts {
         std::uint64_t cancellations = 0;
         std::uint64_t generation = 0;
 
+        /// As it is now.
         explicit Beginning(const State& state) noexcept
             : cancellations{state.cancellations}, generation{state.subscription.generation()} {}
+        /// Of no wait.
         Beginning() noexcept = default;
     };
 

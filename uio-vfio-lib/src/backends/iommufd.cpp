@@ -177,15 +177,12 @@ class Opening {
     }
 
     [[noreturn]] void throw_bind(int error) const {
-        if (error == EBUSY)
-            throw Error{Errc::group_busy, object_,
-                        fmt::format("another process holds IOMMU group {}", *function_.iommu_group), error,
-                        "end that process; `fuser -v /dev/vfio/* /dev/vfio/devices/*` names it"};
         if (error == EINVAL)
             throw Error{Errc::device_busy, object_, "another process has the device open", error,
                         "end that process; `fuser -v /dev/vfio/* /dev/vfio/devices/*` names it"};
-        // The kernel opens the device with it, and asks whether its interrupts are remapped.
-        fail("VFIO_DEVICE_BIND_IOMMUFD", error, error == EPERM ? VfioStep::take_iommu : VfioStep::open_device);
+        // The kernel takes the group with it, asks whether its interrupts are remapped, and opens the device.
+        const bool is_of_iommu = error == EBUSY || error == EPERM;
+        fail("VFIO_DEVICE_BIND_IOMMUFD", error, is_of_iommu ? VfioStep::take_iommu : VfioStep::open_device);
     }
 
     [[noreturn]] void fail(std::string_view call, int error, VfioStep step = VfioStep::ask) const {

@@ -110,8 +110,8 @@ void MappedRegion::cover_locked() noexcept {
     if (base_ == nullptr) return;
     range_.set_covered(true);
     // One mapping in place of what was there cannot be one too many. The fault of an access puts the ones there.
-    if (system_.mmap(base_, length_, PROT_READ | PROT_WRITE, kNothing | MAP_FIXED, range_.ones(), AllOnes::kBeyond) ==
-        MAP_FAILED) {
+    if (system_.mmap(base_, length_, PROT_READ | PROT_WRITE, AllOnes::kBeyondFlags | MAP_FIXED, range_.ones(),
+                     AllOnes::kBeyond) == MAP_FAILED) {
         system_.mmap(base_, length_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
         return;
     }

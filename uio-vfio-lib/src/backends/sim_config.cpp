@@ -19,6 +19,8 @@ constexpr std::uint16_t capability_header(std::uint16_t id, std::uint16_t next) 
     return static_cast<std::uint16_t>(id | next << 8);
 }
 
+constexpr std::uint32_t kFunctionLevelReset = 1U << 28;  // of the device capabilities: PCI Express Base 5.0, 7.5.3.3
+
 constexpr std::uint32_t extended_header(std::uint16_t id, unsigned version, std::uint16_t next) noexcept {
     return static_cast<std::uint32_t>(id | version << 16 | static_cast<std::uint32_t>(next) << 20);
 }
@@ -84,7 +86,7 @@ SimConfig::SimConfig(unsigned vectors, unsigned msi_vectors, std::uint64_t msix_
     put(kExpress, 2, capability_header(capability::kPciExpress, kMsi));
     put(kExpress + 2, 2, 0x0002);
     // Role-based error reporting, and function-level reset where there is one.
-    put(kExpress + 4, 4, 0x00008000U | (has_reset ? 0x10000000U : 0U));
+    put(kExpress + 4, 4, 0x00008000U | (has_reset ? kFunctionLevelReset : 0U));
     allow(kExpress + 8, 2, 0x000f);     // device control: error reporting enables; its reset bit reads 0
     put(kExpress + 12, 4, 0x00000011);  // link: 2.5 GT/s, x1
     put(kExpress + 18, 2, 0x0011);
@@ -147,7 +149,7 @@ void SimConfig::reset() noexcept {
 bool SimConfig::starts_reset(std::uint16_t offset, unsigned width, std::uint32_t value) const noexcept {
     constexpr std::uint16_t kHighByteOfControl = kExpress + 9;
     constexpr std::uint32_t kInitiate = 0x80;
-    const bool can_reset = (read(kExpress + 4, 4) & 0x10000000U) != 0;
+    const bool can_reset = (read(kExpress + 4, 4) & kFunctionLevelReset) != 0;
     return can_reset && offset <= kHighByteOfControl && kHighByteOfControl - offset < static_cast<int>(width) &&
            (value >> (8 * (kHighByteOfControl - offset)) & kInitiate) != 0;
 }

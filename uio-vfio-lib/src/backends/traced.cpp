@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -437,7 +438,7 @@ class TracedBackend final : public Backend {
             stamp(head, now);
             file_.append(head, change.bytes, change.changed_bits);
         };
-        memory_.look(TraceMemory::Tell{tell});
+        memory_.look(std::cref(tell));  // a copy of it might need memory, and nothing may fail here
     }
 
     void stamp(RecordHead& head, Clock::time_point now) noexcept {

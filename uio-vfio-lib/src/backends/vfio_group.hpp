@@ -25,6 +25,12 @@ struct VfioGroup {
     std::uint64_t page_sizes = 0;
     std::optional<IovaSpace> space;  ///< none without an IOMMU
     std::vector<ReservedRegion> reserved;
+
+    /// In a forked child: the parent keeps its own.
+    void close_files() noexcept {
+        group.close();
+        container.close();
+    }
 };
 
 using VfioMember = GroupMembers<VfioGroup>::Member;

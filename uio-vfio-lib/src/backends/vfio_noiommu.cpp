@@ -26,9 +26,7 @@ class NoIommuBackend final : public VfioDevice {
     }
     void give_up_to_parent() noexcept override {
         VfioDevice::give_up_to_parent();
-        if (!group_) return;  // it is closed already, and only not yet destroyed
-        group_->group.close();
-        group_->container.close();
+        if (group_) group_->close_files();  // none once the device is closed
     }
     [[nodiscard]] std::string_view why_not(Feature feature) const noexcept override {
         return feature == Feature::dma ? "without an IOMMU there are no bus addresses to give" : "";

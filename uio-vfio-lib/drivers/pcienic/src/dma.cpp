@@ -100,23 +100,17 @@ DmaEngine::DmaEngine(Driver& driver, EngineOptions options)
     : driver_(driver),
       options_(checked(options, driver)),
       log2_(static_cast<unsigned>(std::countr_zero(options_.entries))),
-      own_descriptors_(allocate(options_.entries * sizeof(Descriptor))),
-      own_completions_(allocate(options_.entries * sizeof(Completion))),
-      descriptors_(ring_in(own_descriptors_, 0, options_.entries * sizeof(Descriptor))),
-      completions_(ring_in(own_completions_, descriptors_.size, options_.entries * sizeof(Completion))),
+      own_(options_.memory != nullptr ? uiovfio::DmaBuffer{}
+                                      : driver_.device().dma().allocate(ring_bytes(options_.entries))),
+      descriptors_(ring_at(0, options_.entries * sizeof(Descriptor))),
+      completions_(ring_at(descriptors_.size, options_.entries * sizeof(Completion))),
       slots_(options_.entries) {
     start();
 }
 
-uiovfio::DmaBuffer DmaEngine::allocate(std::size_t size) const {
-    return options_.memory != nullptr ? uiovfio::DmaBuffer{} : driver_.device().dma().allocate(size);
-}
-
-DmaEngine::Memory DmaEngine::ring_in(const uiovfio::DmaBuffer& own, std::size_t offset, std::size_t size) const {
-    const bool is_own = options_.memory == nullptr;
-    const uiovfio::DmaMapping& memory = is_own ? own.mapping() : *options_.memory;
-    const std::size_t first = is_own ? 0 : offset;
-    return {.at = memory.bytes().data() + first, .size = size, .iova = memory.iova_at(first)};
+DmaEngine::Ring DmaEngine::ring_at(std::size_t offset, std::size_t size) const {
+    const uiovfio::DmaMapping& memory = options_.memory != nullptr ? *options_.memory : own_.mapping();
+    return {.at = memory.bytes().data() + offset, .size = size, .iova = memory.iova_at(offset)};
 }
 
 DmaEngine::~DmaEngine() {

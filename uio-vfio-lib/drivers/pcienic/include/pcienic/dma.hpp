@@ -135,15 +135,14 @@ class DmaEngine {
     };
 
     /// Where a ring is.
-    struct Memory {
+    struct Ring {
         std::byte* at;
         std::size_t size;
         uiovfio::Iova iova;
     };
 
-    uiovfio::DmaBuffer allocate(std::size_t size) const;
-    /// In the caller's memory, from `offset` on, or all of the engine's own.
-    Memory ring_in(const uiovfio::DmaBuffer& own, std::size_t offset, std::size_t size) const;
+    /// In the caller's memory or the engine's own.
+    Ring ring_at(std::size_t offset, std::size_t size) const;
     Descriptor* descriptor(std::uint64_t sequence) const noexcept;
     Completion* completion(std::uint64_t sequence) const noexcept;
     std::size_t index(std::uint64_t sequence) const noexcept { return sequence & (slots_.size() - 1); }
@@ -158,10 +157,9 @@ class DmaEngine {
     Driver& driver_;
     EngineOptions options_;
     unsigned log2_;
-    uiovfio::DmaBuffer own_descriptors_;  ///< both empty where the caller has brought the memory
-    uiovfio::DmaBuffer own_completions_;
-    Memory descriptors_;
-    Memory completions_;
+    uiovfio::DmaBuffer own_;  ///< empty if the caller has brought the memory
+    Ring descriptors_;
+    Ring completions_;
     std::vector<Slot> slots_;
     std::uint64_t next_ = 0;      ///< ticket of the next command
     std::uint64_t consumed_ = 0;  ///< ticket of the next completion
