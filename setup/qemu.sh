@@ -159,12 +159,26 @@ configure_qemu() {
     ../source/configure --cc="ccache gcc" --cxx="ccache g++" --target-list="${joined%,}" "${QEMU_OPTIONS[@]}" "${extra[@]}"
 }
 
-# The overlay and the device lists, into the kept tree.
+# device_list TARGET: setup/qemu-devices/TARGET.mak for this QEMU, which refuses a symbol that its Kconfig files lack: a
+# line marked "if known" is left out then. Any other is QEMU's to refuse, as a symbol misspelt.
+device_list() {
+    local line symbol
+    while IFS= read -r line; do
+        if [[ $line =~ ^CONFIG_([A-Z0-9_]+)=.*"# if known" ]]; then
+            symbol=${BASH_REMATCH[1]}
+            grep -rqsx --include=Kconfig "config $symbol" "$qemu_tree/source/hw" || continue
+        fi
+        printf '%s\n' "$line"
+    done <"$checkout/setup/qemu-devices/$1.mak"
+}
+
+# The overlay and the device lists, into the kept tree. A list keeps its time if it has not changed.
 apply_overlay() {
     local target list
     for target in "${QEMU_TARGETS[@]}"; do
         list=$qemu_tree/source/configs/devices/$target/pcienic.mak
-        cmp -s "$checkout/setup/qemu-devices/$target.mak" "$list" || cp "$checkout/setup/qemu-devices/$target.mak" "$list"
+        device_list "$target" >"$list.new"
+        if cmp -s "$list.new" "$list"; then rm -- "$list.new"; else mv -- "$list.new" "$list"; fi
     done
     /usr/bin/python3 "$checkout/qemu-device/overlay/apply.py" "$qemu_tree/source"
 }

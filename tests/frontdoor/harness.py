@@ -132,6 +132,7 @@ def make_qemu_tree(tree, *, modern=False):
 
     put("VERSION", "10.0.13\n" if modern else "7.2.22\n")
     put("hw/Kconfig", "# devices Kconfig\nsource net/Kconfig\nsource pci/Kconfig\nsource rtc/Kconfig\n")
+    put("hw/pci-bridge/Kconfig", "config PCIE_PORT\n    bool\n" + ("\nconfig PCIE_PCI_BRIDGE\n    bool\n" if modern else ""))
     put("hw/pci/Kconfig", "config PCI\n    bool\n" + ("config PCIE_DEVICES\n    bool\n" if modern else ""))
     put("hw/meson.build", "subdir('pci')\nsubdir('pci-bridge')\nsubdir('pci-host')\nsubdir('rtc')\n")
     source_set = "system_ss" if modern else "softmmu_ss"

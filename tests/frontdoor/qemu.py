@@ -84,6 +84,17 @@ class Build(harness.FrontDoorCase):
         devices = self.kept_tree() / "source/configs/devices/x86_64-softmmu/pcienic.mak"
         self.assertIn("CONFIG_PCIENIC=y", devices.read_text(encoding="utf-8"))
 
+    def test_device_that_not_every_qemu_lists_is_asked_for_where_it_is_listed(self):
+        for modern, asked in ((False, False), (True, True)):
+            with self.subTest(modern=modern):
+                subprocess.run(["rm", "-rf", str(self.tree), str(self.cache)], check=True)
+                harness.make_qemu_tree(self.tree, modern=modern)
+                self.program(self.setup_qemu())
+                devices = (self.kept_tree() / "source/configs/devices/x86_64-softmmu/pcienic.mak").read_text(encoding="utf-8")
+                # 7.2 ends with "undefined symbol" where it does not know one.
+                self.assertEqual("\nCONFIG_PCIE_PCI_BRIDGE=y" in devices, asked, devices)
+                self.assertIn("\nCONFIG_IOH3420=y\n", devices)
+
     def test_compiler_error_is_shown_and_the_next_run_recovers(self):
         source = next((self.checkout / "qemu-device/core").glob("*.c"))
         good = source.read_text(encoding="utf-8")
