@@ -7,7 +7,8 @@ CONFIG_PCIE_PORT=y
 CONFIG_IOH3420=y
 CONFIG_PCIE_PCI_BRIDGE=y # if known: 7.2 has it with PCIE_PORT
 CONFIG_PXB=y
-CONFIG_CXL=y # 7.2 does not link PXB without it
+CONFIG_CXL=y # 7.2 does not link PXB without it,
+CONFIG_CXL_MEM_DEVICE=y # nor CXL without this
 
 CONFIG_VTD=y
 CONFIG_VIRTIO_IOMMU=y
