@@ -57,10 +57,12 @@ class Verbs(harness.FrontDoorCase):
 
     def test_help_of_a_verb_is_not_preceded_by_any_set_up(self):
         shutil.copytree(harness.CHECKOUT / "guest-image/runner", self.checkout / "guest-image/runner")
-        for verb in ("run", "shell"):
-            result = self.pcienic(verb, "--help")
-            self.assertEqual(result.returncode, 0, result.stderr)
-            self.assertIn("usage:", result.stdout)
+        for verb in ("demo", "test", "run", "shell", "bench", "setup", "clean"):
+            for word in ("--help", "-h"):
+                result = self.pcienic(verb, word)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertRegex(result.stdout, rf"\Ausage: \S+ {verb}\b")
+                self.assertGreater(len(result.stdout.splitlines()), 3)
         self.assertFalse((self.cache / "qemu.lock").exists())
 
     def test_unknown_part_of_the_set_up_is_refused(self):
