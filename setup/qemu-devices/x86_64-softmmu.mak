@@ -6,6 +6,7 @@ CONFIG_Q35=y
 CONFIG_PCIE_PORT=y
 CONFIG_IOH3420=y
 CONFIG_PCIE_PCI_BRIDGE=y # if known: 7.2 has it with PCIE_PORT
+CONFIG_PCI_BRIDGE=y # if known: 10.0 does not link that one without it
 CONFIG_PXB=y
 CONFIG_CXL=y # 7.2 does not link PXB without it,
 CONFIG_CXL_MEM_DEVICE=y # nor CXL without this
