@@ -80,6 +80,28 @@ TEST_F(AsyncOnSim, ManyWaitsAreOutstandingAtATime) {
     }
 }
 
+// One watch ends and the next begins in one turn of the loop. Each has two interrupts; none is left at the end.
+TEST_F(AsyncOnSim, AHandlerAwaitsTheNextCommand) {
+    constexpr unsigned kCommands = 50;
+    unsigned done = 0;
+    asio::steady_timer later{io};
+    std::function<void()> next = [&] {
+        async.wait(dma.post(nop()), [&](boost::system::error_code ec, Result result) {
+            EXPECT_FALSE(ec) << ec.message();
+            EXPECT_THAT(result, Moved(0));
+            if (++done < kCommands) next();
+        });
+        asio::post(io, [&] {
+            driver.fire(3);  // of no command
+            later.expires_after(std::chrono::milliseconds(1));
+            later.async_wait([&](auto) { dma.ring(); });
+        });
+    };
+    next();
+    run();
+    EXPECT_EQ(done, kCommands);
+}
+
 TEST_F(AsyncOnSim, AFutureGetsTheResult) {
     auto future = async.run(nop(), asio::use_future);
     run();

@@ -106,7 +106,9 @@ class AsyncDma {
             if (!watching) return;
             watching = false;
             ++watch;  // a handler of the former watch that is already on its way must not touch the engine
-            stop.emit(boost::asio::cancellation_type::all);
+            // A cancellation signal would not do: the next watch may begin before this one's wait has completed, and a
+            // slot that takes a second operation leaves the first, which is composed, with nothing to ask.
+            vector.cancel();
             tick.cancel();
         }
         void wake_all() { wake.cancel(); }
@@ -117,19 +119,18 @@ class AsyncDma {
         }
 
         void watch_vector(std::uint64_t id) {
-            vector.async_wait(boost::asio::bind_cancellation_slot(
-                stop.slot(), [self = this->shared_from_this(), id](boost::system::error_code ec, std::uint64_t) {
-                    if (id != self->watch) return;
-                    if (ec) {
-                        self->failure = ec;
-                        self->stop_watching();
-                    } else {
-                        self->engine.acknowledge();
-                        self->engine.poll();
-                        self->watch_vector(id);
-                    }
-                    self->wake_all();
-                }));
+            vector.async_wait([self = this->shared_from_this(), id](boost::system::error_code ec, std::uint64_t) {
+                if (id != self->watch) return;
+                if (ec) {
+                    self->failure = ec;
+                    self->stop_watching();
+                } else {
+                    self->engine.acknowledge();
+                    self->engine.poll();
+                    self->watch_vector(id);
+                }
+                self->wake_all();
+            });
         }
         void watch_state(std::uint64_t id) {
             tick.expires_after(kInspectInterval);
@@ -145,7 +146,6 @@ class AsyncDma {
         uiovfio::AsyncVector vector;
         boost::asio::steady_timer wake;  ///< never expires: being cancelled is the signal
         boost::asio::steady_timer tick;
-        boost::asio::cancellation_signal stop;
         boost::system::error_code failure;  ///< of the watch on the vector
         bool watching = false;
         std::uint64_t watch = 0;
