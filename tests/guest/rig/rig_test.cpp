@@ -148,19 +148,20 @@ TEST(Rig, SeesQemuLogAGuestError) {
 /// Where the device's first BAR begins.
 std::uint64_t first_bar(const fs::path& device) { return std::stoull(contents(device / "resource"), nullptr, 16); }
 
-/// A read at the end of a long translation block: between two blocks a processor takes notice of a change in any case. QEMU
-/// before 9 runs eight reads in a row as one block; later ones begin a new one at each, but not without having begun
-/// what comes before it, and take no notice in between. The x87 is slow: QEMU computes it in software.
+/// A read at the end of a long translation block: between two blocks a processor takes notice of a change in any case.
+/// QEMU before 9 runs eight reads in a row as one block; later ones begin a new one at each, but not without having
+/// begun what comes before it, and take no notice in between. The x87 is slow: QEMU computes it in software.
 std::uint32_t read_late(const volatile std::uint32_t& where) {
     std::uint32_t value = 0;
 #ifdef __x86_64__
-    asm volatile("fld1; fchs; fld1; fscale; fstp %%st(1)\n\t"
-                 ".rept 32; f2xm1; .endr\n\t"
-                 "movl %1, %0\n\t"
-                 "fstp %%st(0)"
-                 : "=r"(value)
-                 : "m"(where)
-                 : "st", "st(1)", "memory");
+    asm volatile(
+        "fld1; fchs; fld1; fscale; fstp %%st(1)\n\t"
+        ".rept 32; f2xm1; .endr\n\t"
+        "movl %1, %0\n\t"
+        "fstp %%st(0)"
+        : "=r"(value)
+        : "m"(where)
+        : "st", "st(1)", "memory");
 #else
     value = where;
 #endif
