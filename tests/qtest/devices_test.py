@@ -44,20 +44,18 @@ class Devices(unittest.TestCase):
                 self.assertEqual(self.vendor(device), vendor)
 
     def test_a_bridge_to_conventional_pci_takes_a_device(self):
-        self.assertEqual(self.vendor("pcie-pci-bridge,id=conventional", extra=("-device", "edu,bus=conventional,addr=1")), 0x1B36)
+        self.assertEqual(self.vendor("pcie-pci-bridge,id=conventional", "edu,bus=conventional,addr=1"), 0x1B36)
 
     def test_a_second_root_bus_takes_a_device(self):
-        self.assertEqual(self.vendor("pxb-pcie,id=second,bus_nr=64", extra=(
-            "-device", "pcie-root-port,id=behind,bus=second,chassis=1", "-device", "pcienic,bus=behind")), 0x1B36)
+        self.assertEqual(self.vendor("pxb-pcie,id=second,bus_nr=64", "pcie-root-port,id=behind,bus=second,chassis=1",
+                                     "pcienic,bus=behind"), 0x1B36)
 
     def test_disks_and_usb_devices_can_be_plugged(self):
-        blank = ("-drive", "if=none,id={0},driver=null-co,read-zeroes=on,size=1M,format=raw")
-        extra = []
-        for name, device in (("d0", "ide-hd,bus=ahci.0"), ("d1", "ide-hd,bus=piix.0"), ("d2", "usb-storage,bus=xhci.0")):
-            extra += [word.format(name) for word in blank] + ["-device", f"{device},drive={name}"]
-        for device in ("usb-kbd", "usb-tablet", "usb-hub"):
-            extra += ["-device", f"{device},bus=xhci.0"]
-        self.assertEqual(self.vendor("ich9-ahci,id=ahci", "piix3-ide,id=piix", "qemu-xhci,id=xhci", extra=extra), 0x8086)
+        disks = {"d0": "ide-hd,bus=ahci.0", "d1": "ide-hd,bus=piix.0", "d2": "usb-storage,bus=xhci.0"}
+        drives = [word for name in disks for word in ("-drive", f"if=none,id={name},driver=null-co,read-zeroes=on,size=1M")]
+        plugged = [f"{device},drive={name}" for name, device in disks.items()]
+        plugged += [f"{device},bus=xhci.0" for device in ("usb-kbd", "usb-tablet", "usb-hub")]
+        self.assertEqual(self.vendor("ich9-ahci,id=ahci", "piix3-ide,id=piix", "qemu-xhci,id=xhci", *plugged, extra=drives), 0x8086)
 
 
 if __name__ == "__main__":
