@@ -84,10 +84,10 @@ TEST_F(DiskInUse, ByNothingIsTakenAndGivenBack) {
 }
 
 TEST_F(DiskInUse, ByAFileSystem) {
-    if (!has("modprobe ext4 && mke2fs -V")) GTEST_SKIP() << "the guest has no ext4, or the host no mke2fs";
+    if (!has("modprobe ext4")) GTEST_SKIP() << "the guest has no ext4";
     for (const std::string point : {"/tmp/mnt", "/tmp/it's mine"}) {
         fs::create_directories(point);
-        ASSERT_EQ(shell("mke2fs -q -F /dev/nvme0n1 && mount -t ext4 /dev/nvme0n1 \"" + point + '"').status, 0)
+        ASSERT_EQ(shell("mke2fs -F /dev/nvme0n1 && mount -t ext2 /dev/nvme0n1 \"" + point + '"').status, 0)
             << contents("/tmp/err");
         expect_held("holds the file system that is mounted on " + point,
                     point == "/tmp/mnt" ? "umount /tmp/mnt" : R"(umount '/tmp/it'\''s mine')");
