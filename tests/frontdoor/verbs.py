@@ -57,7 +57,7 @@ class Verbs(harness.FrontDoorCase):
 
     def test_help_of_a_verb_is_not_preceded_by_any_set_up(self):
         shutil.copytree(harness.CHECKOUT / "guest-image/runner", self.checkout / "guest-image/runner")
-        for verb in ("demo", "test", "run", "shell", "bench", "setup", "clean"):
+        for verb in VERBS:
             for word in ("--help", "-h"):
                 result = self.pcienic(verb, word)
                 self.assertEqual(result.returncode, 0, result.stderr)

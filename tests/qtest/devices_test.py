@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """What the QEMU that set-up builds has: what setup/qemu-devices asks for is there, whichever version it is, and works
-without anybody's boot ROM.
+without a boot ROM.
 
     PCIENIC_QEMU=/path/to/qemu-system-x86_64 devices_test.py [-v] [Class.test_name ...]
 """
@@ -25,8 +25,8 @@ NO_ROM = ("-global", "pci-device.romfile=")
 class Devices(unittest.TestCase):
 
     def test_all_are_there(self):
-        listed = subprocess.run([qtest_machine.QEMU, "-device", "help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-                                check=True, timeout=qtest_machine.WATCHDOG_S).stdout
+        listed = subprocess.run([qtest_machine.QEMU, "-device", "help"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                text=True, check=True, timeout=qtest_machine.WATCHDOG_S).stdout
         names = set(re.findall(r'^name "([^"]+)"', listed, re.M))
         wanted = {"intel-iommu", *BRIDGES, *ENDPOINTS, *PLUGGED, *OURS}
         self.assertEqual(sorted(wanted - names), [])
@@ -34,12 +34,14 @@ class Devices(unittest.TestCase):
     def vendor(self, *devices, extra=()):
         """The first device's vendor, with which its configuration space begins."""
         machine = Machine(*devices, extra=(*NO_ROM, *extra))
-        self.addCleanup(machine.close)
-        return Function(machine).config(0, 2)
+        try:
+            return Function(machine).config(0, 2)
+        finally:
+            machine.close()
 
     def test_endpoints_answer(self):
-        for device, vendor in (("edu", 0x1234), ("e1000e", 0x8086), ("ich9-ahci", 0x8086), ("piix3-ide", 0x8086), ("qemu-xhci", 0x1B36),
-                               ("nvme,serial=1", 0x1B36), ("pci-testdev", 0x1B36), ("virtio-net-pci", 0x1AF4)):
+        for device, vendor in (("edu", 0x1234), ("e1000e", 0x8086), ("ich9-ahci", 0x8086), ("piix3-ide", 0x8086),
+                               ("qemu-xhci", 0x1B36), ("nvme,serial=1", 0x1B36), ("pci-testdev", 0x1B36), ("virtio-net-pci", 0x1AF4)):
             with self.subTest(device):
                 self.assertEqual(self.vendor(device), vendor)
 

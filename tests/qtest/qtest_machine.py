@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 QEMU = os.environ.get("PCIENIC_QEMU", "")
@@ -46,7 +47,7 @@ class Machine:
         for name, listener in sockets.items():
             listener.bind(str(where / name))
             listener.listen(1)
-            listener.settimeout(WATCHDOG_S)
+            listener.settimeout(1)
             arguments += ["-chardev", f"socket,id={name},path={where / name}"]
         arguments += ["-qtest", "chardev:qtest", "-qtest-log", "none", "-mon", "chardev=qmp,mode=control", *extra]
         for number, device in enumerate(devices):
@@ -55,13 +56,25 @@ class Machine:
         self._streams = {}
         self._events = []
         for name, listener in sockets.items():
-            connection, _ = listener.accept()
+            connection = self._accept(listener)
             connection.settimeout(WATCHDOG_S)
             self._streams[name] = connection.makefile("rw", encoding="ascii")
             connection.close()  # the stream keeps it open
             listener.close()
         self._read_qmp()
         self.qmp("qmp_capabilities")
+
+    def _accept(self, listener):
+        """QEMU's connection; one that refuses its arguments ends instead."""
+        deadline = time.monotonic() + WATCHDOG_S
+        while True:
+            try:
+                return listener.accept()[0]
+            except TimeoutError:
+                if self.process.poll() is not None:
+                    raise EOFError(f"QEMU ended with status {self.process.returncode} as it began") from None
+                if time.monotonic() > deadline:
+                    raise
 
     def close(self, expected=0):
         """End QEMU in good order: a sanitizer reports, and a crash is seen, only in its exit status."""

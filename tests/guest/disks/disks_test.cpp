@@ -84,7 +84,7 @@ TEST_F(DiskInUse, ByNothingIsTakenAndGivenBack) {
 }
 
 TEST_F(DiskInUse, ByAFileSystem) {
-    if (!has("modprobe ext4")) GTEST_SKIP() << "the guest has no ext4";
+    if (!has("modprobe ext4")) GTEST_SKIP() << "the guest has no ext4, which mounts the ext2 of BusyBox's mke2fs";
     for (const std::string point : {"/tmp/mnt", "/tmp/it's mine"}) {
         fs::create_directories(point);
         ASSERT_EQ(shell("mke2fs -F /dev/nvme0n1 && mount -t ext2 /dev/nvme0n1 \"" + point + '"').status, 0)

@@ -169,7 +169,7 @@ std::uint32_t read_late(const volatile std::uint32_t& where) {
 }
 
 // Each access of one processor must find the device that it was meant for while the other processor changes the memory
-// map. QEMU before 8.1.1, and from 10.0.4 on, lets it find another one, or ends in an assertion:
+// map. QEMU before 8.1.1, and 10 from 10.0.4 on, lets it find another one, or ends in an assertion:
 // qemu-device/overlay/backports.
 TEST(Rig, ReachesTheRightDeviceWhileAnotherOneComesAndGoes) {
     const Registers edu{device()}, nvme{device(second_bdf())};

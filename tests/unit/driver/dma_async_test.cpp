@@ -80,9 +80,9 @@ TEST_F(AsyncOnSim, ManyWaitsAreOutstandingAtATime) {
     }
 }
 
-// One watch ends and the next begins in one turn of the loop. Each has two interrupts; none is left at the end.
+// One watch ends and the next begins in one turn of the loop. Each has two interrupts, and no watch is left at the end.
 TEST_F(AsyncOnSim, AHandlerAwaitsTheNextCommand) {
-    constexpr unsigned kCommands = 50;
+    constexpr unsigned kCommands = 500;
     unsigned done = 0;
     asio::steady_timer later{io};
     std::function<void()> next = [&] {

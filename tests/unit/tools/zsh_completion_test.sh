@@ -30,7 +30,8 @@ compadd() {
 }
 zle -N null-line
 bindkey '^Z' null-line
-print -n 'ready\0'
+zle-line-init() { zle -D zle-line-init; print -n 'ready\0'; } # before it, ^Z would suspend and flush
+zle -N zle-line-init
 RC
 cat >"$sys/ask" <<'ASK'
 zmodload zsh/zpty

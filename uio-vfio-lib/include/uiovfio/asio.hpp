@@ -43,7 +43,7 @@ namespace uiovfio {
 /// whatever executor it likes, where the operation also takes its own steps, and several threads may run the loop. Once
 /// a handler is called, its operation has let go of the object and of the loop. A cancellation signal is Asio's, and is
 /// emitted where the handler's executor runs; as with any composed operation, its slot is free for the next wait once
-/// the handler was called, and not before. After cancel() the next wait may begin at once.
+/// the handler was called, not before. Where all is in one strand, a wait may begin right after cancel().
 class AsyncCounts {
   public:
     /// As Asio's own I/O objects have it.
