@@ -275,6 +275,29 @@ TEST_F(AsyncOnSim, DisablingInterruptsEndsTheWaitWithAnError) {
     EXPECT_TRUE(error);
 }
 
+TEST_F(AsyncOnSim, AFailedWatchEndsEveryWaitThoughAHandlerBeginsAnother) {
+    constexpr unsigned kMost = 100;
+    const Ticket ticket = dma.post(nop());  // without the doorbell: it stays outstanding
+    unsigned begun = 0;
+    bool has_ended = false;
+    std::function<void()> insist = [&] {
+        ++begun;
+        async.wait(ticket, [&](boost::system::error_code ec, Result) {
+            EXPECT_TRUE(ec);
+            if (!has_ended && begun < kMost) insist();
+        });
+    };
+    insist();
+    async.wait(ticket, [&](boost::system::error_code ec, Result) {
+        EXPECT_TRUE(ec);
+        has_ended = true;
+    });
+    asio::post(io, [&] { driver.disable_interrupts(); });
+    run();
+    EXPECT_TRUE(has_ended);
+    EXPECT_LT(begun, kMost);
+}
+
 TEST_F(AsyncOnSim, WorksWithTheSharedLine) {
     dma.stop();
     driver.disable_interrupts();

@@ -94,7 +94,6 @@ class AsyncDma {
             ++waits;
             if (watching) return;
             watching = true;
-            failure = {};
             ++watch;
             watch_vector(watch);
             watch_state(watch);
@@ -123,6 +122,7 @@ class AsyncDma {
                 if (id != self->watch) return;
                 if (ec) {
                     self->failure = ec;
+                    ++self->failures;
                     self->stop_watching();
                 } else {
                     self->engine.acknowledge();
@@ -146,7 +146,8 @@ class AsyncDma {
         uiovfio::AsyncVector vector;
         boost::asio::steady_timer wake;  ///< never expires: being cancelled is the signal
         boost::asio::steady_timer tick;
-        boost::system::error_code failure;  ///< of the watch on the vector
+        boost::system::error_code failure;  ///< of the last watch on the vector that failed
+        std::uint64_t failures = 0;
         bool watching = false;
         std::uint64_t watch = 0;
         std::uint64_t cancellations = 0;
@@ -159,6 +160,7 @@ class AsyncDma {
         std::error_code refused;
         enum { starting, leaving_at_once, waiting } step = starting;
         std::uint64_t cancellations = 0;
+        std::uint64_t failures = 0;
         Result outcome{};
 
         template <typename Self>
@@ -177,6 +179,7 @@ class AsyncDma {
                 }
                 step = waiting;
                 cancellations = state->cancellations;
+                failures = state->failures;
                 state->enter();
             } else {
                 // After AsyncDma::cancel(), which its destructor calls, the engine may be gone.
@@ -185,7 +188,7 @@ class AsyncDma {
                     if (const std::optional<Result> done = state->engine.result(ticket)) return finish(self, {}, *done);
                 if (abandoned || self.cancelled() != boost::asio::cancellation_type::none)
                     return finish(self, boost::asio::error::operation_aborted, {});
-                if (state->failure) return finish(self, state->failure, {});
+                if (failures != state->failures) return finish(self, state->failure, {});
             }
             const std::shared_ptr<State> kept = state;
             kept->wake.async_wait(std::move(self));
@@ -249,8 +252,8 @@ class AsyncDma {
             auto deliver = boost::asio::bind_cancellation_slot(
                 slot, boost::asio::bind_executor(
                           executor, Delivery<std::decay_t<Handler>>{std::forward<Handler>(handler), executor, relay}));
-            boost::asio::async_compose<decltype(deliver), Signature>(Wait{state, ticket, refused, {}, {}, {}}, deliver,
-                                                                     executor);
+            boost::asio::async_compose<decltype(deliver), Signature>(Wait{state, ticket, refused, {}, {}, {}, {}},
+                                                                     deliver, executor);
         }
 
         /// A signal for the object's executor, and its emission there whenever the handler's slot is told.
