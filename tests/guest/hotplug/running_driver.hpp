@@ -79,4 +79,10 @@ class RunningDriver {
     std::optional<DmaEngine> dma_;
 };
 
+/// A driver that begins now finds a device that works.
+inline void expect_works(const uiovfio::Bdf& bdf) {
+    RunningDriver driver{bdf};
+    EXPECT_FALSE(driver.copy_once(kPatience).code);
+}
+
 }  // namespace pcienic::test

@@ -136,10 +136,10 @@ class AsyncCounts {
         std::uint64_t cancellations = 0;
         std::uint64_t generation = 0;
 
-        /// As it is now.
+        /// Of a wait that begins now.
         explicit Beginning(const State& state) noexcept
             : cancellations{state.cancellations}, generation{state.subscription.generation()} {}
-        /// Of no wait.
+        /// Of a wait that has not begun.
         Beginning() noexcept = default;
     };
 
@@ -230,7 +230,7 @@ class AsyncCounts {
 /// One vector as an Asio I/O object.
 ///
 /// It follows the vector as it was enabled when the object was made: after Interrupts::disable(), waits end with
-/// interrupts_not_enabled, also when the mode is enabled anew. Make one AsyncVector per vector.
+/// interrupts_not_enabled, also when the mode is enabled again. Make one AsyncVector per vector.
 class AsyncVector : public AsyncCounts {
   public:
     /// Throws interrupts_not_enabled, no_such_vector.
