@@ -103,7 +103,7 @@ class Bind : public Rebind {
   private:
     std::vector<Bdf> choose(Session& session) override { return functions_to_bind(session, group_); }
 
-    /// A device whose group is shared is bound, and still nobody can open it.
+    /// A device whose group is shared is bound, and still cannot be opened.
     static Json obstacle(Session& session, const Bdf& bdf) {
         const auto found = uiovfio::why_not_vfio(bdf, session.world().root);
         if (!found || found->errc != uiovfio::Errc::group_not_viable) return nullptr;
@@ -229,10 +229,7 @@ std::string why_left(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
     std::error_code gone;
     const std::string driver = uiovfio::describe(bdf, root, gone).driver;
     if (gone) return fmt::format("{}: is gone, and is not bound with the others", to_string(bdf));
-    // The kernel lets these share a group with userspace (its driver_managed_dma).
-    const bool may_stay = driver.empty() || driver == "pcieport" || driver == "pci-stub" ||
-                          driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci");
-    if (may_stay)
+    if (uiovfio::may_stay_in_group(driver))
         return fmt::format("{}: stays with {}: it is a bridge, and may stay", to_string(bdf), driver_text(driver));
     return fmt::format(
         "{}: stays with {}, and is in the way: it is a bridge, which vfio-pci does not take: "

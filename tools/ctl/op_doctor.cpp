@@ -253,7 +253,7 @@ class Doctor : public Operation {
             throw cli::Failure{
                 Exit::usage,
                 fmt::format("{}: is no pcienic ({:04x}:{:04x}): --prove needs one, since of other devices it "
-                            "is not known here how they are told to read and write memory",
+                            "is not known here how they are made to read and write memory",
                             to_string(function_->bdf), kVendorId, kDeviceId)};
     }
 

@@ -18,7 +18,7 @@ using cli::Exit;
 using cli::Failure;
 using cli::Json;
 
-/// Needs no device: it tells what a pcienic has.
+/// Needs no device: it says what a pcienic has.
 class Regs : public Operation {
   public:
     void add_options(cli::Options& options) {
@@ -317,7 +317,7 @@ class Dump : public Operation {
   private:
     void add_ranges(const std::string& pattern, const Scope& scope) {
         if (is_offset(pattern)) return ranges_.push_back(parse_range(pattern, scope));
-        if (!scope.is_pcienic) static_cast<void>(parse_places(pattern, scope));  // tells that there are no names
+        if (!scope.is_pcienic) static_cast<void>(parse_places(pattern, scope));  // says that there are no names
         const std::vector<Element> elements = elements_matching(pattern);
         if (elements.empty()) {
             throw Failure{Exit::usage, fmt::format("'{}': no register matches{}: 'pcienic-ctl regs' lists all", pattern,

@@ -84,7 +84,7 @@ struct Range {
     std::uint64_t offset = 0;
     unsigned width = 32;  ///< bits of one access
     std::uint64_t accesses = 1;
-    bool described = false;  ///< the register table tells of this BAR
+    bool described = false;  ///< the register table describes this BAR
 
     /// The access with this number, without what is known of it: enough for a Bus, and cheap.
     [[nodiscard]] Place bare(std::uint64_t index) const;

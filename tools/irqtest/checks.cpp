@@ -120,7 +120,7 @@ class Tester {
     }
 
     // Takes what has come by now, or comes within the time: events and their counts. An eventfd may be readable without
-    // an interrupt, so only the count that is taken from it tells.
+    // an interrupt, so only the count that is taken from it shows.
     std::map<unsigned, std::uint64_t> take(int timeout_ms) {
         std::map<unsigned, std::uint64_t> counts;
         while (::poll(fds_.data(), fds_.size(), timeout_ms) > 0)
@@ -132,7 +132,7 @@ class Tester {
 
     // What is known of an interrupt that did not come.
     std::string trace(unsigned vector) {
-        if (via_ == Via::vfio) return "the kernel signalled an eventfd that nobody saw";
+        if (via_ == Via::vfio) return "the kernel signalled an eventfd that this program did not see";
         if (driver_->cause(vector))
             return "the device holds the cause back: the vector is masked, or bus mastering is off";
         if (!intx_ && pending_bit(device_, vector).value_or(false)) return "it is pending, masked in the MSI-X table";

@@ -11,8 +11,8 @@
 
 namespace uiovfio::detail {
 
-/// Memory that reads all ones, to be put where a device was: what a bus gives for an access that nobody answers. Stores
-/// go to a copy that nobody else sees. One file for the whole process, for as long as somebody needs it.
+/// Memory that reads all ones, to be put where a device was: what a bus gives for an access that goes unanswered.
+/// Stores go to a private copy. One file for the whole process, for as long as something needs it.
 class AllOnes {
   public:
     /// A cover reaches no further than this from the last multiple of it.

@@ -204,7 +204,7 @@ namespace {
 bool is_bindable(const PciFunction& function) {
     constexpr std::uint32_t kBridges = 0x06;  // base class: PCI Code and ID Assignment Specification
     const bool is_of_the_machine = function.class_code >> 16 == kBridges;
-    return !function.is_bridge && (!is_of_the_machine || !detail::is_harmless_driver(function.driver));
+    return !function.is_bridge && (!is_of_the_machine || !may_stay_in_group(function.driver));
 }
 
 }  // namespace

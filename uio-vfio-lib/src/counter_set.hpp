@@ -42,7 +42,7 @@ class CounterSet final : public ForkGuarded {
     CounterSet() noexcept { ForkList::the().join(*this); }
     ~CounterSet() override { ForkList::the().leave(*this); }
 
-    /// Who is told of counts that are taken; null for nobody. Before anybody uses it.
+    /// Where counts that are taken are reported; null for nowhere. Before the first use.
     void set_trace(TraceSink* trace) noexcept { trace_ = trace; }
     /// Empty, with room for `capacity` counters, and in force. Only while nobody else uses it.
     void restart(unsigned capacity);

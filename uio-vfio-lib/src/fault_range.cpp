@@ -49,8 +49,8 @@ void pass_on(int signal, siginfo_t* info, void* context) noexcept {
     const bool has_details = (previous.sa_flags & SA_SIGINFO) != 0;
     if (!has_details && previous.sa_handler == SIG_IGN && info->si_code <= 0) return;
     if (!has_details && (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN)) {
-        // Nobody survives a fault that is ignored. Once this returns, the instruction faults again, where a debugger
-        // and a core dump shall see it; a signal that somebody sent is sent again.
+        // A fault cannot be ignored. Once this returns, the instruction faults again, where a debugger
+        // and a core dump shall see it; a signal that a process sent is sent again.
         ::signal(signal, SIG_DFL);
         if (info->si_code <= 0) ::raise(signal);
         return;

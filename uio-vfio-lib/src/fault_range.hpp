@@ -6,7 +6,7 @@
 ///
 /// While memory space is disabled or the device sleeps, the kernel answers an access with SIGBUS, at whatever
 /// instruction it happens to be. The handler puts memory of ones where the fault was and returns: the access is made
-/// again, reads all ones or stores to nobody, and the program goes on with all its objects as they are. So no access
+/// again, reads all ones or stores to nowhere, and the program goes on with all its objects as they are. So no access
 /// needs to be prepared for it; who wants to know looks at the count of faults afterwards.
 ///
 /// A range that is covered as a whole has one mapping of a file that is empty there, whatever its length: an access to

@@ -33,7 +33,7 @@ void require_vector(const InterruptState& state, const VectorSet& set, unsigned 
                     fmt::format("{} vectors are enabled", count)};
 }
 
-// The set is looked at again once it is counted as used: from then on nobody gives it to another enabling.
+// The set is looked at again once it is counted as used: from then on it is not given to another enabling.
 VectorUse InterruptState::current() const noexcept {
     for (;;) {
         VectorSet* set = current_.load();

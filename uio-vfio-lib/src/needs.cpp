@@ -35,8 +35,8 @@ std::optional<Version> kernel_version(const SysfsRoot& root) {
     return Version{*major, *minor};
 }
 
-/// What VFIO has can be seen only while it is loaded. Its node is no proof: systemd makes it for the module to be
-/// loaded by whoever opens it.
+/// What VFIO has can be seen only while it is loaded. Its node is no proof: systemd makes it so
+/// that opening it loads the module.
 std::optional<Lack> unknown_before_vfio(const SysfsRoot& root) {
     if (is_there(root.sys / "module/vfio")) return std::nullopt;
     return Lack{"not known before the kernel's VFIO modules are loaded", "load them with `modprobe vfio-pci`"};

@@ -93,7 +93,7 @@ std::optional<Obstacle> group_not_viable(const std::string& object, const PciFun
     bool has_bridge = false;
     for (const Bdf& member : function.group_members) {
         const std::string driver = detail::link_name(detail::device_directory(root, member) / "driver");
-        if (detail::is_harmless_driver(driver)) continue;
+        if (may_stay_in_group(driver)) continue;
         in_the_way.push_back(fmt::format("{} (driver {})", to_string(member), driver));
         std::error_code gone;
         const bool is_bridge = describe(member, root, gone).is_bridge;
@@ -242,10 +242,6 @@ static_assert(kAsked.size() == detail::kBackends.size());
 
 namespace detail {
 
-bool is_harmless_driver(std::string_view driver) noexcept {
-    return driver.empty() || is_vfio_driver(driver) || driver == "pci-stub" || driver == "pcieport";
-}
-
 bool is_vfio_driver(std::string_view driver) noexcept {
     return driver.ends_with("vfio-pci") || driver.ends_with("vfio_pci");
 }
@@ -295,6 +291,10 @@ const BackendTraits& automatic_backend(const PciFunction& function, const SysfsR
 }
 
 }  // namespace detail
+
+bool may_stay_in_group(std::string_view driver) noexcept {
+    return driver.empty() || detail::is_vfio_driver(driver) || driver == "pci-stub" || driver == "pcieport";
+}
 
 std::optional<Obstacle> why_not(const PciFunction& function, std::string_view backend, const SysfsRoot& root) {
     if (backend == "auto") backend = detail::automatic_backend(function, root).name;

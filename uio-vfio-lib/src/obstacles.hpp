@@ -16,9 +16,6 @@ namespace uiovfio::detail {
 /// vfio-pci, and the drivers for one kind of device that are built on it (mlx5_vfio_pci).
 [[nodiscard]] bool is_vfio_driver(std::string_view driver) noexcept;
 
-/// One that the kernel lets stay in a group that userspace uses, because it leaves DMA alone; also none.
-[[nodiscard]] bool is_harmless_driver(std::string_view driver) noexcept;
-
 /// The node of a function that a VFIO driver has ("/dev/vfio/devices/vfio0"); empty while the kernel has made none.
 [[nodiscard]] std::filesystem::path vfio_device_node(const Bdf& bdf, const SysfsRoot& root);
 /// The node of a function that a UIO driver has ("/dev/uio0"); empty for none.

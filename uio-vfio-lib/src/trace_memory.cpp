@@ -56,18 +56,18 @@ std::uint64_t TraceMemory::followed() const noexcept {
     return bytes;
 }
 
-void TraceMemory::look(const Tell& tell) {
-    for (auto& [iova, mapping] : mappings_) look_at(iova, mapping, tell);
+void TraceMemory::look(const OnChange& on_change) {
+    for (auto& [iova, mapping] : mappings_) look_at(iova, mapping, on_change);
 }
 
-void TraceMemory::look_at(Iova iova, Mapping& mapping, const Tell& tell) {
+void TraceMemory::look_at(Iova iova, Mapping& mapping, const OnChange& on_change) {
     const auto* memory = reinterpret_cast<const std::uint64_t*>(mapping.memory.data());
     std::vector<std::uint64_t>& seen = mapping.seen;
     for (std::size_t at = 0; at < seen.size();) {
         const std::size_t first = at + first_difference(memory + at, seen.data() + at, seen.size() - at);
         if (first == seen.size()) return;
         // From there on as far as changes lie close together. What is looked at twice may have changed in between: what
-        // is told is what is remembered.
+        // is reported is what is remembered.
         bits_.clear();
         std::size_t end = first;
         const std::size_t most = std::min(seen.size(), first + trace::kMostBytes / kWord);
@@ -80,10 +80,10 @@ void TraceMemory::look_at(Iova iova, Mapping& mapping, const Tell& tell) {
         at = std::max(end, first + 1);
         if (end == first) continue;  // it changed back
         const std::span words{seen.data() + first, end - first};
-        tell({.iova = iova + first * kWord,
-              .bytes = std::as_bytes(words),
-              .changed_bits = std::span{bits_}.first(words.size()),
-              .direction = mapping.direction});
+        on_change({.iova = iova + first * kWord,
+                   .bytes = std::as_bytes(words),
+                   .changed_bits = std::span{bits_}.first(words.size()),
+                   .direction = mapping.direction});
     }
 }
 

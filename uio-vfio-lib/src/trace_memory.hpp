@@ -30,7 +30,7 @@ class TraceMemory {
         std::span<const std::byte> changed_bits;  ///< a bit for each byte, the lowest first
         DmaDirection direction{};
     };
-    using Tell = std::function<void(const Change&)>;
+    using OnChange = std::function<void(const Change&)>;
 
     /// Whether its contents are followed: not where the limit is in the way. A new mapping is taken to hold zeros.
     bool add(Iova iova, std::span<std::byte> memory, DmaDirection direction);
@@ -38,8 +38,8 @@ class TraceMemory {
     void clear() noexcept { mappings_.clear(); }
     [[nodiscard]] bool empty() const noexcept { return mappings_.empty(); }
 
-    /// Tells of all that has changed since the last time, in the order of the bus addresses.
-    void look(const Tell& tell);
+    /// Calls back for each piece that has changed since the last time, in the order of the bus addresses.
+    void look(const OnChange& on_change);
 
   private:
     struct Mapping {
@@ -49,7 +49,7 @@ class TraceMemory {
     };
 
     [[nodiscard]] std::uint64_t followed() const noexcept;
-    void look_at(Iova iova, Mapping& mapping, const Tell& tell);
+    void look_at(Iova iova, Mapping& mapping, const OnChange& on_change);
 
     std::uint64_t limit_;
     std::map<Iova, Mapping> mappings_;

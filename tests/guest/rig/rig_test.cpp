@@ -130,7 +130,7 @@ class Registers {
 TEST(Rig, SeesTheIommuRefuseAnUnmappedAddress) {
     const pcienic::guest::ExpectDmarFault fault{"DMA Read.*fault addr 0x3210000 "};
     const Registers edu{device()};
-    edu.at<std::uint64_t>(0x80) = 0x3210000;  // from here, which nobody mapped
+    edu.at<std::uint64_t>(0x80) = 0x3210000;  // from here, which is not mapped
     edu.at<std::uint64_t>(0x88) = 0x40000;    // into the device's own buffer
     edu.at<std::uint64_t>(0x90) = 16;
     edu.at<std::uint64_t>(0x98) = 1;

@@ -11,8 +11,8 @@
 namespace pcienic::cli {
 
 /// While it lives, the first SIGINT is noted rather than ends the process, so that the device is closed, what was found
-/// is shown and the exit code is ours. A second one does what it did before: whoever hangs can be ended. A process that
-/// was told to ignore it, as a shell tells what it runs in the background, goes on to. One at a time.
+/// is shown and the exit code is ours. A second one does what it did before, so that a process that hangs can be ended.
+/// A process that ignores it, as a shell makes those that it runs in the background, goes on to. One at a time.
 class Interruption {
   public:
     Interruption() noexcept;

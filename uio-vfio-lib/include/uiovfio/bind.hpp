@@ -17,7 +17,7 @@
 ///
 /// A device that the machine needs where it is (uses_of()) is refused, unless BindOptions::force says otherwise. One
 /// that a process has open through VFIO is not unbound: the kernel would wait for that process for as long as it takes.
-/// That process may be this one: whoever is told by the kernel to let a device go closes it first.
+/// That process may be this one: when the kernel asks for a device back (device_events.hpp), close it first.
 ///
 /// All functions need the right to write to sysfs and to SysfsRoot::run (root), unless the device has the driver
 /// already that it is to have. They may be called from any thread and any process; changes of one device's driver wait
@@ -91,7 +91,7 @@ std::vector<Bdf> recorded_functions(const SysfsRoot& root = {});
 std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root = {});
 std::vector<Bdf> bindable_group(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
 
-/// What bind() would do, told before it is done.
+/// What bind() would do.
 struct BindPlan {
     Bdf bdf;
     std::string now;   ///< the driver that has it, or empty
@@ -122,7 +122,7 @@ class ScopedBinding {
                   const BindOptions& options = {});
     ScopedBinding(ScopedBinding&& other) noexcept;
     ScopedBinding& operator=(ScopedBinding&& other) noexcept;
-    /// Restores, and has nobody to tell where that fails: then the record stays for restore().
+    /// Restores, and ignores a failure: then the record stays for restore().
     ~ScopedBinding();
 
     /// Restores now. Goes on to the next function where one fails, and throws the first failure; those that failed can

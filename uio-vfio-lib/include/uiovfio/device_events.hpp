@@ -56,7 +56,7 @@ std::string_view to_string(DeviceEvent event) noexcept;
 
 /// The events of an open device; Device::events() gives it. They are armed from open to close, also over resets, of
 /// which those who wait for an event are not told. All functions may be called from any thread, with at most one wait
-/// per event at a time. Counts are never lost: what came while nobody waited is in the next wait's count.
+/// per event at a time. Counts are never lost: what came while no thread waited is in the next wait's count.
 ///
 /// Waiting takes no lock and allocates nothing. Every function throws closed after Device::close(), device_gone once
 /// the device is known to be gone, and unsupported for an event that the device or the backend does not have.

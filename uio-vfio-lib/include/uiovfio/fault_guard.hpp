@@ -9,7 +9,7 @@
 ///         return ec;   // device_gone: `status` is no answer of the device's
 ///
 /// A mapped BAR that the kernel cannot serve (memory space is disabled, or the device sleeps in D3hot) answers with
-/// SIGBUS. This library turns that into what a bus gives for an access that nobody answers: loads read all ones and
+/// SIGBUS. This library turns that into what a bus gives for an access that goes unanswered: loads read all ones and
 /// stores go nowhere, for every BAR that it maps, with or without a guard, and the access itself costs no more. A guard
 /// only looks at the count of such accesses before and after. Once the device answers again (ConfigSpace enabled its
 /// memory space or woke it, or it was reset), so does its BAR; what was stored in between is lost. Until then, a store

@@ -11,7 +11,7 @@
 /// MSI and MSI-X are writes to memory: they arrive only while the device is a bus master, which it need not be after
 /// Device::open (see OpenOptions::bus_master). INTx is a line, and needs nothing.
 ///
-/// Counts are never lost: what fires while nobody waits is in the next wait's count. Several firings may come as one
+/// Counts are never lost: what fires while no thread waits is in the next wait's count. Several firings may come as one
 /// count, and hardware merges a message with one that is still pending, so look at all work after each wake-up.
 
 #include <chrono>
@@ -76,7 +76,7 @@ class Interrupts {
 
     /// Enables more vectors of the mode in force: afterwards there are `count`; nothing happens when there are as many
     /// already. See Growth for what it means to those that were enabled. When it fails, they are as before, unless
-    /// arming them anew fails as well: then none are enabled, and waits end with interrupts_not_enabled.
+    /// arming them again fails as well: then none are enabled, and waits end with interrupts_not_enabled.
     /// Throws interrupts_not_enabled, interrupt_capacity, system_error.
     Growth grow(unsigned count);
     Growth grow(unsigned count, std::error_code& ec) noexcept;

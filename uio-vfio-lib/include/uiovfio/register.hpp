@@ -38,7 +38,7 @@ enum class Access {
     rc,    ///< cleared by being read
 };
 
-/// True where a load tells something, and where a store may change something.
+/// True if a load gives something, and if a store may change something.
 constexpr bool is_readable(Access access) noexcept { return access != Access::wo; }
 constexpr bool is_writable(Access access) noexcept { return access != Access::ro && access != Access::rc; }
 /// True for bits where writing back what was read does harm.

@@ -91,6 +91,10 @@ PciFunction find_function(std::string_view selector, const SysfsRoot& root, std:
 /// Nothing where it is of no PCI function, or of several.
 std::optional<Bdf> function_behind(std::string_view name, const SysfsRoot& root = {}) noexcept;
 
+/// Whether a function with this driver (empty for none) may stay in an IOMMU group that userspace uses: the drivers of
+/// VFIO may, and those that the kernel lets do so because they leave DMA alone (its driver_managed_dma).
+[[nodiscard]] bool may_stay_in_group(std::string_view driver) noexcept;
+
 /// Why something cannot be done, in the words that an Error has.
 struct Obstacle {
     Errc errc{};

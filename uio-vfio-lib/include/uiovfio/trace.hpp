@@ -39,7 +39,7 @@ namespace uiovfio {
 
 class Device;
 
-/// What a record tells of.
+/// What a record is about.
 enum class TraceKind : std::uint8_t {
     load = 1,       ///< of a BAR
     store,          ///< to a BAR
@@ -146,7 +146,7 @@ struct TraceHeader {
 enum class TraceEnd {
     closed,   ///< with the device's closing: it is whole
     open,     ///< without: the process ended, or still runs
-    stopped,  ///< at its limit; Trace::missing() tells how many records are not there
+    stopped,  ///< at its limit; Trace::missing() says how many records are not there
     cut,      ///< in the middle of a record: its file was cut short, or is still being written
 };
 
@@ -159,8 +159,8 @@ class Trace {
     /// The largest file that is read.
     static constexpr std::uint64_t kLargestFile = std::uint64_t{1} << 30;
 
-    /// Throws bad_trace, which tells where it is damaged; system_error. A file that ends within a record is read up to
-    /// there: end() tells.
+    /// Throws bad_trace, which says where it is damaged; system_error. A file that ends within a record is read up to
+    /// there: end() says so.
     static Trace read(const std::filesystem::path& file);
     static Trace read(const std::filesystem::path& file, std::error_code& ec) noexcept;
     /// The bytes of a file; `name` is for messages. Throws bad_trace.

@@ -74,7 +74,7 @@ class MappedWindow {
 ///
 /// Where the piece is mapped, an access is one instruction of its width. Where it is not, it goes through the backend,
 /// which makes one access of that width, or none: what the kernel would split (8 bytes, on some kernels) and what is
-/// not aligned is refused. A load that is refused, that nobody answers or that lies beyond the window's end gives all
+/// not aligned is refused. A load that is refused, that goes unanswered or that lies beyond the window's end gives all
 /// ones, and such a store is dropped; a FaultGuard tells of the first two, Bar::read() and Bar::write() throw, and a
 /// checked build stops. Thread safety as MappedWindow.
 class Window {

@@ -141,7 +141,7 @@ class TracedBackend final : public Backend {
 
     [[nodiscard]] BarInfo bar_info(unsigned bar) const override { return inner_->bar_info(bar); }
 
-    // A mapped access is an instruction, which nobody sees.
+    // A mapped access is an instruction, which cannot be seen.
     [[nodiscard]] bool is_mappable(unsigned, std::uint64_t, std::uint64_t) const noexcept override { return false; }
 
     [[nodiscard]] volatile void* map(unsigned bar, std::uint64_t, std::uint64_t) override {
@@ -262,7 +262,7 @@ class TracedBackend final : public Backend {
                                                 head.index = memory_.add(chosen, memory, direction) ? 1 : 0;
                                             return chosen;
                                         });
-        look(MemoryWriter::driver);  // nobody has told the device of it yet
+        look(MemoryWriter::driver);  // the device does not know of it yet
         return iova;
     }
 
@@ -429,7 +429,7 @@ class TracedBackend final : public Backend {
     void look(MemoryWriter writer) {
         if (memory_.empty()) return;
         const Clock::time_point now = Clock::now();
-        const auto tell = [&](const TraceMemory::Change& change) {
+        const auto record = [&](const TraceMemory::Change& change) {
             const bool is_readable_only = change.direction == DmaDirection::to_device;
             RecordHead head{.kind = TraceKind::memory,
                             .detail = narrow(is_readable_only ? MemoryWriter::driver : writer),
@@ -438,7 +438,7 @@ class TracedBackend final : public Backend {
             stamp(head, now);
             file_.append(head, change.bytes, change.changed_bits);
         };
-        memory_.look(std::cref(tell));  // a copy of it might need memory, and nothing may fail here
+        memory_.look(std::cref(record));  // a copy of it might need memory, and nothing may fail here
     }
 
     void stamp(RecordHead& head, Clock::time_point now) noexcept {
@@ -460,7 +460,7 @@ class TracedBackend final : public Backend {
     TraceFile file_;
     TraceMemory memory_;
     std::vector<int> event_fds_;              // as they were armed last
-    std::map<unsigned, std::uint64_t> left_;  // what they had counted, and nobody had taken, when they were disarmed
+    std::map<unsigned, std::uint64_t> left_;  // what they had counted, and was not taken, when they were disarmed
     std::vector<std::thread::id> threads_;
     Vectors vectors_{*this};
     Events events_{*this};

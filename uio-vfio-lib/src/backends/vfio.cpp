@@ -55,7 +55,7 @@ class VfioBackend final : public VfioDevice {
         group_.if_alone(
             [&](VfioGroup& group) { done = static_cast<bool>(vfio::unmap_all_dma(system(), group.container.get())); });
         for (const auto& [first, length] : mapped_.take()) {
-            std::error_code lost;  // then nobody gets these addresses again
+            std::error_code lost;  // then these addresses are never given out again
             guarded(lost, [&] {
                 done ? group_->space->give_back(Iova{first}, length) : unmap(*group_, Iova{first}, length);
             });
@@ -69,7 +69,7 @@ class VfioBackend final : public VfioDevice {
         // nothing of this one's may stay within their reach.
         group_.leave([this](VfioGroup& group) {
             for (const auto& [first, length] : mapped_.take()) {
-                std::error_code lost;  // then nobody gets these addresses again
+                std::error_code lost;  // then these addresses are never given out again
                 guarded(lost, [&] { unmap(group, Iova{first}, length); });
             }
         });

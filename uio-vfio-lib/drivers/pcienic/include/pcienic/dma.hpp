@@ -95,7 +95,7 @@ class DmaEngine {
     /// it was reset and inspect() or stop() has seen that.
     void stop();
     void stop(std::error_code& ec) noexcept;
-    /// Starts a stopped queue anew, with an empty ring; frees the error latch of the fault that stopped it.
+    /// Starts a stopped queue again, with an empty ring; frees the error latch of the fault that stopped it.
     /// Throws Errc::engine_refused.
     void restart();
 

@@ -74,7 +74,7 @@ class Driver {
     Driver(const Driver&) = delete;
     Driver& operator=(const Driver&) = delete;
 
-    /// Reads the identity anew, with the same checks.
+    /// Reads the identity again, with the same checks.
     Identity identify();
     /// What was found when it was last asked.
     const Identity& identity() const noexcept { return identity_; }
@@ -103,7 +103,7 @@ class Driver {
     unsigned enable_interrupts(uiovfio::InterruptMode mode, unsigned count = 0);
     void disable_interrupts();
 
-    /// Raises a vector. One that the device lacks or nobody enabled ends in the error latch as BAD_VECTOR.
+    /// Raises a vector. One that the device lacks, or that is not enabled, ends in the error latch as BAD_VECTOR.
     void fire(unsigned vector) noexcept;
     /// Hold a vector back, and let it go; what was raised in between is sent then, once. Throw Errc::no_such_vector.
     void mask(unsigned vector);
