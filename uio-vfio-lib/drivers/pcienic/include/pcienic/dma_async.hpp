@@ -7,7 +7,7 @@
 ///     pcienic::AsyncDma async(io.get_executor(), engine);             // engine made with a vector
 ///     pcienic::Result result = co_await async.run(pcienic::copy(a, b, 4096), boost::asio::use_awaitable);
 ///
-/// The completion signature is void(boost::system::error_code, pcienic::Result). The error code tells about the wait
+/// The completion signature is void(boost::system::error_code, pcienic::Result). The error code is about the wait
 /// (cancelled, the vector's eventfd failed); what the device says of the command is in the Result, never an exception.
 /// Cancelling a wait, which each operation supports by itself, leaves the command outstanding.
 
@@ -41,7 +41,8 @@ namespace pcienic {
 /// Any number of waits may be outstanding at a time. The object and the engine want one thread, or one strand, as the
 /// executor; all that an operation does it does there. The handlers may have executors of their own, and cancellation
 /// signals are emitted where those run. The engine must outlive the AsyncDma, which cancels its waits when it is
-/// destroyed.
+/// destroyed. With INTx, if the last wait is cancelled just as the line fires, the line stays masked until the next
+/// wait on this object, or until DmaEngine::acknowledge().
 class AsyncDma {
   public:
     /// Waits for the commands of `engine` on `executor`.
@@ -72,7 +73,7 @@ class AsyncDma {
   private:
     using Signature = void(boost::system::error_code, Result);
 
-    /// A queue that stops raises no interrupt: while somebody waits, its state is looked at this often.
+    /// A queue that stops raises no interrupt: during a wait, its state is looked at this often.
     static constexpr auto kInspectInterval = std::chrono::milliseconds(20);
 
     /// One watch on the vector serves all waits; each of them is woken to look for its own result.
@@ -212,7 +213,7 @@ class AsyncDma {
     template <typename Handler>
     class Delivery {
       public:
-        /// `relay`, where there is one, hands on what the handler's cancellation slot is told.
+        /// `relay`, if there is one, hands on the signals of the handler's cancellation slot.
         Delivery(Handler handler, const boost::asio::any_io_executor& executor,
                  std::shared_ptr<boost::asio::cancellation_signal> relay)
             : relay_(std::move(relay)),
@@ -256,16 +257,16 @@ class AsyncDma {
                                                                      deliver, executor);
         }
 
-        /// A signal for the object's executor, and its emission there whenever the handler's slot is told.
+        /// A signal for the object's executor, emitted there whenever the handler's slot receives one.
         template <typename Slot>
         static std::shared_ptr<boost::asio::cancellation_signal> make_relay(Slot slot, State& state) {
             if (!slot.is_connected()) return nullptr;
             const auto relay = std::allocate_shared<boost::asio::cancellation_signal>(
                 uiovfio::detail::OperationAllocator<std::byte>{state.memory});
-            slot.assign([told = std::weak_ptr{relay},
+            slot.assign([weak = std::weak_ptr{relay},
                          executor = state.wake.get_executor()](boost::asio::cancellation_type type) {
-                boost::asio::dispatch(executor, [told, type] {
-                    if (const auto signal = told.lock()) signal->emit(type);
+                boost::asio::dispatch(executor, [weak, type] {
+                    if (const auto signal = weak.lock()) signal->emit(type);
                 });
             });
             return relay;
