@@ -48,6 +48,6 @@ END
 program_of() {
     local folder=$1 program=$2 loader
     shift 2
-    loader=$(find "$folder"/lib* "$folder"/usr/lib* -name ld-linux-x86-64.so.2 -type f -print -quit)
+    loader=$(find "$folder" -name ld-linux-x86-64.so.2 -type f -print -quit)
     "$loader" --library-path "$folder/usr/lib/x86_64-linux-gnu:$folder/lib/x86_64-linux-gnu" "$folder/$program" "$@"
 }
