@@ -15,9 +15,6 @@ namespace pcienic::ctl {
 /// The functions that the command line names, and with `group` the other members of their IOMMU groups, each once.
 std::vector<uiovfio::Bdf> functions_to_bind(Session& session, bool group);
 
-/// Throws Failure(usage) where a network interface of the function is up: somebody is using it.
-void refuse_interfaces_up(const uiovfio::Bdf& bdf, const uiovfio::SysfsRoot& root);
-
 /// What binding these would do, as rows and as text.
 cli::Document plan_document(const std::vector<uiovfio::Bdf>& functions, const std::string& driver,
                             const uiovfio::SysfsRoot& root);

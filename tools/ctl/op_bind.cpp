@@ -5,8 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <ostream>
 
 #include "binding.hpp"
@@ -35,18 +33,14 @@ std::string plan_text(const Json& row) {
 
 class Rebind : public Operation {
   public:
-    void prepare(Session& session) override {
-        functions_ = choose(session);
-        if (force_ || session.options().dry_run) return;
-        for (const Bdf& bdf : functions_) refuse_interfaces_up(bdf, session.world().root);
-    }
+    void prepare(Session& session) override { functions_ = choose(session); }
 
     [[nodiscard]] Heeds heeds() const override { return kHeedsFunction; }
 
   protected:
     void add_force(cli::Options& options) {
         options.add_flag("--force", force_,
-                         "Also where the machine uses the device: its default route, a mounted disk");
+                         "Also if the machine uses the device: an interface that is up, a mounted disk");
     }
 
     virtual std::vector<Bdf> choose(Session& session) { return functions_to_bind(session, false); }
@@ -250,22 +244,6 @@ std::vector<Bdf> functions_to_bind(Session& session, bool group) {
     }
     for (const Bdf& bdf : members_left(functions, root)) session.warn(why_left(bdf, root));
     return functions;
-}
-
-void refuse_interfaces_up(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
-    // What the library refuses is worse, and is reported first.
-    if (!uiovfio::uses_of(bdf, root).empty()) return;
-    std::error_code none;
-    for (const auto& entry :
-         std::filesystem::directory_iterator{root.sys / "bus/pci/devices" / to_string(bdf) / "net", none}) {
-        const std::string interface = entry.path().filename();
-        std::string state;
-        std::ifstream{entry.path() / "operstate"} >> state;
-        if (state == "up")
-            throw Failure{Exit::usage,
-                          fmt::format("{}: its network interface {} is up: 'ip link set {} down' first, or --force",
-                                      to_string(bdf), interface, interface)};
-    }
 }
 
 cli::Document plan_document(const std::vector<Bdf>& functions, const std::string& driver,

@@ -49,8 +49,6 @@ class With : public Operation {
         grace_ = cli::parse_duration(grace_text_);
         functions_ = functions_to_bind(session, group_);
         is_dry_ = session.options().dry_run;
-        if (force_ || is_dry_) return;
-        for (const Bdf& bdf : functions_) refuse_interfaces_up(bdf, session.world().root);
     }
 
     void explain(Session& session) override {

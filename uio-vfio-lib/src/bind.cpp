@@ -162,7 +162,11 @@ std::string restore(const Bdf& bdf, const SysfsRoot& root, const BindOptions& op
     const Binding binding{bdf, root};
     const BindLock lock{bdf, root, BindLock::Span::change};
     const auto record = binding.record();
-    if (record) {
+    const bool has_another = !record && detail::read_record(root.run / to_string(bdf));
+    if (has_another && binding.before().driver_override.empty()) {
+        binding.forget();  // it is of the device that was in this slot before; this one has not been bound to another
+                           // driver
+    } else if (record) {
         if (binding.driver() != record->previous) binding.require_unused(options);
         binding.put_back({record->previous, record->previous_override, std::nullopt}, options);
     } else {
@@ -184,7 +188,10 @@ std::string restore(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) 
 }
 
 std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root) {
-    const auto record = detail::read_record(root.run / to_string(bdf));
+    auto record = detail::read_record(root.run / to_string(bdf));
+    std::error_code gone;
+    if (record && std::filesystem::exists(detail::device_directory(root, bdf), gone))
+        detail::guarded(gone, [&] { record = Binding{bdf, root}.record(); });
     return record ? std::optional{record->previous} : std::nullopt;
 }
 

@@ -65,7 +65,7 @@ std::string way_apart(const std::string& block, const SysfsRoot& root) {
 }
 
 std::string way_out(const Use& use, const SysfsRoot& root) {
-    constexpr std::string_view kInsist = "or insist: BindOptions::force, `pcienic-ctl bind --force`";
+    constexpr std::string_view kInsist = "or insist: BindOptions::force, --force";
     switch (use.kind) {
         case Use::Kind::default_route:
             return fmt::format("give the default route to another interface first, {}", kInsist);
@@ -87,6 +87,10 @@ std::string way_out(const Use& use, const SysfsRoot& root) {
                 "remove it from its owner first (a ZFS pool, a file system in another mount namespace), {}", kInsist);
         case Use::Kind::pool:
             return fmt::format("ask again as root, or export the pool first, {}", kInsist);
+        case Use::Kind::maybe_claim:
+            return fmt::format("ask again as root and outside of a container, {}", kInsist);
+        case Use::Kind::interface:
+            return fmt::format("`ip link set {} down` first, {}", shell_word(use.through), kInsist);
     }
     return std::string{kInsist};
 }
@@ -104,13 +108,19 @@ std::string way_to_driver(std::string_view driver, const SysfsRoot& root) {
     if (!is_name(driver)) return std::string{kList};
     std::vector<std::string> known = names_in(root.sys / "bus/pci/drivers");
     for (const char* ours : {"vfio-pci", "uio_pci_generic", "pci-stub"}) known.emplace_back(ours);
+    const fs::path module = root.sys / "module" / std::string{driver};
     for (const std::string& name : known) {
         if (name == driver || plain(name) != plain(driver)) continue;
         return is_there(root.sys / "bus/pci/drivers" / name)
                    ? fmt::format("did you mean {}?", name)
                    : fmt::format("did you mean {}? load it with `modprobe {}`", name, name);
     }
-    return fmt::format("load its module with `modprobe {}`, or {}", driver, kList);
+    if (!is_there(module)) return fmt::format("load its module with `modprobe {}`, or {}", shell_word(std::string{driver}), kList);
+    std::vector<std::string> drivers;
+    for (const std::string& name : names_in(module / "drivers"))
+        if (name.starts_with("pci:")) drivers.push_back(name.substr(4));
+    return drivers.empty() ? fmt::format("the module {} is loaded, and has no PCI driver: {}", driver, kList)
+                           : fmt::format("the module {} is loaded, and its driver is {}", driver, join(drivers));
 }
 
 Error without_iommu(const std::string& object, std::string_view driver, const Lack& lack, int error) {

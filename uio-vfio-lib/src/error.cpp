@@ -37,7 +37,7 @@ constexpr std::array kDescriptions{
     Description{Errc::device_busy, "device_busy", "the device is open elsewhere",
                 "end the process that has it, or close it there"},
     Description{Errc::device_in_use, "device_in_use", "the machine uses the device",
-                "take it out of use first, or insist: BindOptions::force, `pcienic-ctl bind --force`"},
+                "take it out of use first, or insist: BindOptions::force, --force"},
     Description{Errc::no_iommu, "no_iommu", "no IOMMU is in use",
                 "turn it on in the firmware and boot with intel_iommu=on or amd_iommu=on"},
     Description{Errc::no_vfio, "no_vfio", "the kernel has no VFIO", "load it with `modprobe vfio-pci`"},

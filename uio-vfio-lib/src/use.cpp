@@ -76,10 +76,25 @@ class Search {
 
     /// What holds the functions' disks beside what was found.
     void add_disks() {
-        std::vector<std::string> blocks;
-        for (const std::string& name : detail::names_in(root_.sys / "class/block"))
-            if (is_of_functions(real_place(root_.sys / "class/block" / name))) blocks.push_back(name);
-        for (const Use& use : detail::disk_uses(blocks, found_, root_)) add(use);
+        // Ways to a disk's data beside the block device: ng0n1 (since 5.13), sg0, and bsg's.
+        std::vector<std::string> passages;
+        for (const char* passage : {"nvme-generic", "scsi_generic", "bsg"})
+            for (const std::string& name : of_class(passage)) passages.push_back(std::string{passage} + '/' + name);
+        for (const Use& use : detail::disk_uses(of_class("block"), passages, found_, root_)) add(use);
+    }
+
+    /// The functions' interfaces that are up, but for those that were found.
+    void add_interfaces_up() {
+        for (const std::string& name : of_class("net")) {
+            const bool is_found = std::any_of(found_.begin(), found_.end(), [&](const Use& use) {
+                return use.kind == Use::Kind::default_route && use.through == name;
+            });
+            // Some drivers leave the state unknown; the carrier can be read of an interface that is up alone.
+            const fs::path entry = root_.sys / "class/net" / name;
+            if (!is_found &&
+                (detail::read_text(entry / "operstate") == "up" || detail::read_text(entry / "carrier") == "1"))
+                add({.kind = Use::Kind::interface, .through = name, .by = name});
+        }
     }
 
     [[nodiscard]] std::vector<Use> take() { return std::move(found_); }
@@ -105,6 +120,14 @@ class Search {
             for (std::string& lower : step.lower)
                 if (detail::is_name(lower) && seen.insert(lower).second) open.push_back(std::move(lower));
         }
+    }
+
+    [[nodiscard]] std::vector<std::string> of_class(const std::string& name) const {
+        std::vector<std::string> names = detail::names_in(root_.sys / "class" / name);
+        std::erase_if(names, [&](const std::string& entry) {
+            return !is_of_functions(real_place(root_.sys / "class" / name / entry));
+        });
+        return names;
     }
 
     void add(const Use& use) {
@@ -303,6 +326,10 @@ std::string_view name(Use::Kind kind) noexcept {
             return "claim";
         case Use::Kind::pool:
             return "pool";
+        case Use::Kind::maybe_claim:
+            return "maybe_claim";
+        case Use::Kind::interface:
+            return "interface";
     }
     return "unknown";
 }
@@ -328,6 +355,10 @@ std::string to_string(const Use& use) {
             return fmt::format("the kernel has claimed {}, and does not say for what", use.through);
         case Use::Kind::pool:
             return fmt::format("the ZFS pool {} may be on {}: whether it is cannot be read", use.by, use.through);
+        case Use::Kind::maybe_claim:
+            return fmt::format("{} may be in use: the kernel cannot be asked ({})", use.through, use.by);
+        case Use::Kind::interface:
+            return fmt::format("the network interface {} is up", use.through);
     }
     return use.through;
 }
@@ -339,6 +370,7 @@ std::vector<Use> uses_of(const Bdf& bdf, const SysfsRoot& root) {
     find_swaps(search, root);
     search.add_disks();
     find_console(search, root);
+    search.add_interfaces_up();  // last: the first one is the one to give a way out of
     return search.take();
 }
 

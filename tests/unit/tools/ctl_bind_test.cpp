@@ -105,6 +105,7 @@ TEST_F(CtlBind, LeavesANetworkThatIsUpAlone) {
     sysfs_.add_interface(kOther, "eth7", "up");
     EXPECT_REFUSED(run({"-s", "05.0", "bind"}), 2, HasSubstr("eth7 is up"), HasSubstr("--force"));
     EXPECT_REFUSED(run({"-s", "05.0", "with", "--", "true"}), 2, HasSubstr("eth7 is up"));
+    EXPECT_THAT(run({"-n", "-s", "05.0", "bind"}).out, HasSubstr("eth7 is up")) << "the dry run says so, too";
     EXPECT_EQ(run({"-s", "05.0", "bind", "--force"}).code, 0);
 }
 

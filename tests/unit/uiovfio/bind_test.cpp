@@ -370,6 +370,19 @@ TEST_F(Binding, IgnoresTheRecordOfAnotherDeviceInTheSlot) {
     EXPECT_THAT(log, testing::Contains("drivers_probe=0000:01:00.0"));
 }
 
+// A device that was put into a slot later was never bound by us: it keeps its driver.
+TEST_F(Binding, LeavesTheNextDeviceInTheSlotAlone) {
+    uiovfio::bind(kBdf, "vfio-pci", tree.root);
+    test::FakeTree::put(tree.device(kDevice) / "device", "0xabcd\n");
+    test::FakeTree::put(tree.device(kDevice) / "driver_override", "(null)\n");
+    EXPECT_EQ(recorded_driver(kBdf, tree.root), std::nullopt);
+    EXPECT_THAT(recorded_functions(tree.root), IsEmpty());
+    log.clear();
+    EXPECT_EQ(uiovfio::restore(kBdf, tree.root), "vfio-pci");
+    EXPECT_THAT(log, IsEmpty());
+    EXPECT_FALSE(fs::exists(record_file()));
+}
+
 TEST_F(Binding, ForgetsADeviceThatIsGone) {
     uiovfio::bind(kBdf, "vfio-pci", tree.root);
     EXPECT_THAT(recorded_functions(tree.root), ElementsAre(kBdf));
@@ -516,6 +529,15 @@ TEST_F(Binding, KnowsNamesThatAreNearlyADrivers) {
     EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "uio-pci-generic", tree.root); }),
                 HasSubstr("did you mean uio_pci_generic? load it with `modprobe uio_pci_generic`"));
     EXPECT_THAT(log, IsEmpty());
+    // A module that is loaded needs no modprobe: its driver has another name, or it has none.
+    test::FakeTree::put(tree.root.sys / "module/xhci_pci/drivers/pci:xhci_hcd", "");
+    test::FakeTree::put(tree.root.sys / "module/vfio/parameters/x", "");
+    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "xhci_pci", tree.root); }),
+                AllOf(HasSubstr("its driver is xhci_hcd"), Not(HasSubstr("modprobe"))));
+    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "vfio", tree.root); }),
+                AllOf(HasSubstr("has no PCI driver"), Not(HasSubstr("modprobe"))));
+    EXPECT_THAT(error_text(Errc::no_such_driver, [&] { uiovfio::bind(kBdf, "vfio pci", tree.root); }),
+                HasSubstr("`modprobe 'vfio pci'`"));
 }
 
 TEST_F(Binding, LeavesADiskThatIsHeldAlone) {
@@ -535,7 +557,9 @@ TEST_F(Binding, LeavesADiskThatIsHeldAlone) {
     tree.set_mounts("30 1 8:0 / /srv/my\\040disk rw - ext4 /dev/sda rw\n");
     EXPECT_THAT(refused(), HasSubstr("`umount '/srv/my disk'` first")) << "as a shell takes it";
     tree.set_mounts("");
-    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root), "e1000e");
+    EXPECT_THAT(refused(), AllOf(HasSubstr("sda may be in use"), HasSubstr("outside of a container")))
+        << "the file that the tree has for a node is none";
+    EXPECT_EQ(uiovfio::bind(kBdf, "vfio-pci", tree.root, {.force = true}), "e1000e");
 }
 
 TEST_F(Binding, UndoesAllWhenOneFails) {
@@ -731,6 +755,9 @@ TEST_F(Binding, AScopeLeavesWhatTheMachineHasComeToUse) {
     EXPECT_THAT(error_text(Errc::device_in_use, [&] { binding.restore(); }), HasSubstr("eth0"));
     EXPECT_EQ(driver(), "pci-stub");
     tree.set_default_route({});
+    EXPECT_THAT(error_text(Errc::device_in_use, [&] { binding.restore(); }),
+                HasSubstr("eth0 is up: `ip link set eth0 down` first"));
+    test::FakeTree::put(tree.device(kDevice) / "net/eth0/operstate", "down\n");
     binding.restore();
     EXPECT_EQ(driver(), "");
 }

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "fake_tree.hpp"
@@ -46,7 +47,7 @@ class UseOf : public testing::Test {
 
 TEST_F(UseOf, ADeviceThatDoesNothingHasNone) {
     EXPECT_THAT(told(), IsEmpty()) << "without /proc at all";
-    tree.add_interface(kDevice, "eth0");
+    tree.add_interface(kDevice, "eth0", "down");
     tree.add_interface(kOther, "eth1");
     tree.set_default_route({"eth1"});
     EXPECT_THAT(told(), IsEmpty());
@@ -97,6 +98,29 @@ TEST_F(UseOf, AnInterfaceOfAVirtualFunction) {
     tree.add_interface(kOther, "eth1");
     tree.set_default_route({"eth1"});
     EXPECT_THAT(told(), ElementsAre("eth1 carries the machine's default route"));
+}
+
+TEST_F(UseOf, AnInterfaceThatIsUp) {
+    tree.add_interface(kDevice, "eth0", "down");
+    EXPECT_THAT(told(), IsEmpty());
+    // Where virtio and USB have theirs.
+    tree.add_class_device("net", tree.device(kDevice) / "virtio3/net/eth1");
+    test::FakeTree::put(tree.device(kDevice) / "virtio3/net/eth1/operstate", "up\n");
+    tree.add_class_device("net", tree.device(kDevice) / "usb1/1-2/1-2:1.0/net/usb0");
+    test::FakeTree::put(tree.device(kDevice) / "usb1/1-2/1-2:1.0/net/usb0/operstate", "unknown\n");
+    EXPECT_THAT(uses_of(kBdf, tree.root),
+                ElementsAre(Use{.kind = Use::Kind::interface, .through = "eth1", .by = "eth1"}));
+    test::FakeTree::put(tree.device(kDevice) / "usb1/1-2/1-2:1.0/net/usb0/carrier", "1\n");
+    EXPECT_THAT(told(), ElementsAre("the network interface eth1 is up", "the network interface usb0 is up"));
+    tree.set_default_route({"eth1"});
+    EXPECT_THAT(told(), ElementsAre("eth1 carries the machine's default route", "the network interface usb0 is up"));
+    EXPECT_THAT(told(kOtherBdf), IsEmpty());
+}
+
+TEST_F(UseOf, AVirtualFunctionsInterfaceThatIsUp) {
+    tree.add_interface(kOther, "eth1", "up");
+    fs::create_directory_symlink(tree.device(kOther), tree.device(kDevice) / "virtfn0");
+    EXPECT_THAT(told(), ElementsAre("the network interface eth1 is up"));
 }
 
 TEST_F(UseOf, LinksInACircleEnd) {
@@ -265,6 +289,43 @@ TEST_F(DiskUse, AProcessThatWritesToTheDisk) {
                                     "process 42 (dd) has nvme0n1p1 open for writing"));
 }
 
+// A node that stands elsewhere, or has another name, is of the same disk if it has its number.
+TEST_F(DiskUse, AProcessThatWritesThroughANodeOfAnotherName) {
+    tree.add_class_device("nvme-generic", disk.parent_path() / "ng0n1");
+    test::FakeTree::put(disk.parent_path() / "ng0n1/dev", "1:3\n");  // that of /dev/null
+    tree.add_process(41, "fio", {"/dev/null"});
+    test::FakeTree::put(tree.root.proc / "41/fdinfo/3", "flags:\t02\n");
+    EXPECT_THAT(told(), ElementsAre("process 41 (fio) has ng0n1 open for writing"));
+    test::FakeTree::put(disk.parent_path() / "ng0n1/dev", "1:77\n");
+    EXPECT_THAT(told(), IsEmpty());
+    test::FakeTree::put(disk / "dev", "1:3\n");
+    EXPECT_THAT(told(), IsEmpty()) << "a block device's number is not that of a character device";
+}
+
+TEST_F(DiskUse, ADiskInAFolderOfDev) {
+    tree.add_class_device("block", tree.device(kDevice) / "block/cciss!c0d0");
+    test::FakeTree::put(tree.root.dev / "cciss/c0d0", "");
+    tree.set_mounts("30 1 0:78 / /srv rw - bcachefs /dev/cciss/c0d0 rw\n");
+    EXPECT_THAT(told(), ElementsAre("cciss!c0d0 holds the file system that is mounted on /srv"));
+    tree.set_mounts("");
+    add_opener(41, "dd", "cciss/c0d0", "02");
+    EXPECT_THAT(told(), ElementsAre("process 41 (dd) has cciss!c0d0 open for writing"));
+}
+
+// As in a container: its /dev lacks the node, or the device's controller refuses it.
+TEST_F(DiskUse, ADiskThatCannotBeAskedFor) {
+    for (const int error : {EPERM, EACCES, ENOENT, ENODEV}) {
+        claims["nvme0n1"] = error;
+        const std::string why = std::generic_category().message(error);
+        EXPECT_THAT(told(), ElementsAre("nvme0n1 may be in use: the kernel cannot be asked (" + why + ")"));
+        EXPECT_EQ(uses_of(kBdf, tree.root).front().kind, Use::Kind::maybe_claim);
+    }
+    for (const int error : {ENOMEDIUM, ENXIO}) {
+        claims["nvme0n1"] = error;
+        EXPECT_THAT(told(), IsEmpty()) << "there is nothing in the drive";
+    }
+}
+
 TEST_F(DiskUse, WhatTheKernelHasClaimed) {
     claims["nvme0n1"] = EBUSY;
     EXPECT_THAT(told(), ElementsAre("the kernel has claimed nvme0n1, and does not say for what"));
@@ -327,6 +388,8 @@ TEST_F(UseOf, KindsHaveNames) {
     EXPECT_EQ(name(Use::Kind::process), "process");
     EXPECT_EQ(name(Use::Kind::claim), "claim");
     EXPECT_EQ(name(Use::Kind::pool), "pool");
+    EXPECT_EQ(name(Use::Kind::maybe_claim), "maybe_claim");
+    EXPECT_EQ(name(Use::Kind::interface), "interface");
 }
 
 // --- who has it open ---

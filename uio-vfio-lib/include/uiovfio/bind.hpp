@@ -72,14 +72,16 @@ std::string unbind(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) n
 
 /// Undoes bind(): clears driver_override and gives the device back to the driver that is on record, or to none if it
 /// had none. Returns that driver's name. Without a record, does what the kernel would do by itself: clears
-/// driver_override and lets it look for a driver.
+/// driver_override and lets it look for a driver. If the record is that of another device, which was in this slot
+/// before, and this one has no driver_override, only the record goes.
 /// Throws no_such_device, no_such_driver, bind_failed, device_in_use, device_busy, permission_denied. A device that is
 /// gone has no record any more.
 std::string restore(const Bdf& bdf, const SysfsRoot& root = {}, const BindOptions& options = {});
 std::string restore(const Bdf& bdf, const SysfsRoot& root, const BindOptions& options, std::error_code& ec) noexcept;
 std::string restore(const Bdf& bdf, const SysfsRoot& root, std::error_code& ec) noexcept;
 
-/// The driver that restore() would give the device back to; empty text for "it had none", nothing without a record.
+/// The driver that restore() would give the device back to; empty text for "it had none", nothing without a record of
+/// this device.
 std::optional<std::string> recorded_driver(const Bdf& bdf, const SysfsRoot& root = {});
 
 /// The functions that bind() has on record, in order: restoring all of them undoes everything.

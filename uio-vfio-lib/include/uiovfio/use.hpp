@@ -27,14 +27,16 @@ struct Use {
         process,        ///< a disk that a process has open for writing
         claim,          ///< a disk that the kernel has claimed for what does not say so: a pool of ZFS, a RAID member
         pool,           ///< a pool of ZFS, that may be on the disk
+        maybe_claim,    ///< a disk of which the kernel cannot be asked whether it is claimed
+        interface,      ///< a network interface that is up
     };
 
     Kind kind{};
     /// The interface, disk, partition or screen that the device has: "eth0", "nvme0n1p2", "fb0".
     std::string through{};
     /// What stands on it and is in use itself: a bridge, bond or VLAN, a mapped or RAID device: "br0", "dm-1"; the
-    /// file or folder in configfs of a target, "process 4711 (qemu)", or a pool's name. The same as `through` where
-    /// nothing is between.
+    /// file or folder in configfs of a target, "process 4711 (qemu)", a pool's name, or why the kernel cannot be asked.
+    /// The same as `through` if nothing is between.
     std::string by{};
     /// The mount point; empty for the other kinds.
     std::string mount_point{};
@@ -51,8 +53,9 @@ std::string to_string(const Use& use);
 /// What the machine uses the function for, or what is behind it (a USB disk at a controller, virtual functions). Sees
 /// the network namespace of this process, the main routing table, and of a route over several interfaces the first; the
 /// mounts of this process and of process 1. Of a disk that none of this names it asks the kernel, by opening it
-/// exclusively for a moment, which needs the right to read it; where that cannot be asked, and the machine has pools of
-/// ZFS, those are told. Not seen are tunnels beneath a default route. Never fails: what cannot be read is left out.
+/// exclusively for a moment, which needs its node and the right to read it; a disk of which that cannot be asked, as in
+/// most containers, may be in use, and counts as such. Not seen are tunnels beneath a default route. Never fails: what
+/// cannot be read is left out.
 std::vector<Use> uses_of(const Bdf& bdf, const SysfsRoot& root = {});
 
 /// A process that has a device open.
