@@ -54,6 +54,7 @@ std::optional<Lack> lacks_iommu(const SysfsRoot& root) {
 std::optional<Lack> lacks_vfio(const SysfsRoot& root) {
     const fs::path node = root.dev / "vfio/vfio";
     if (is_there(node)) return std::nullopt;
+    if (is_there(root.sys / "class/misc/vfio")) return not_in_dev(node);
     return Lack{fmt::format("{} does not exist: the kernel's VFIO modules are not loaded", node.string()),
                 "load them with `modprobe vfio-pci`"};
 }
@@ -61,6 +62,7 @@ std::optional<Lack> lacks_vfio(const SysfsRoot& root) {
 std::optional<Lack> lacks_iommufd(const SysfsRoot& root) {
     const fs::path node = root.dev / "iommu";
     if (is_there(node)) return std::nullopt;
+    if (is_there(root.sys / "class/misc/iommu")) return not_in_dev(node);
     if (const auto version = kernel_version(root); version && *version < kFirstWithIommufd)
         return Lack{
             fmt::format("{} does not exist: VFIO has IOMMUFD from Linux {}.{} on, and this is {}.{}", node.string(),
@@ -75,6 +77,11 @@ std::optional<Lack> lacks_vfio_device_nodes(const SysfsRoot& root) {
     if (read_text(root.proc / "devices").value_or("").find(" vfio-dev") != std::string::npos) return std::nullopt;
     if (auto unknown = unknown_before_vfio(root)) return unknown;
     return no_vfio_device_nodes();
+}
+
+Lack not_in_dev(const fs::path& node) {
+    return {fmt::format("{} does not exist here, though the kernel has that device", node.string()),
+            fmt::format("give it to this container (docker and podman: `--device {}`)", node.string())};
 }
 
 Lack no_vfio_device_nodes() {

@@ -5,6 +5,7 @@
 /// What the backends need of the machine, whatever the device. Each function named lacks_ looks at one such thing, and
 /// returns what is lacking and what to do, or nothing.
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -25,6 +26,8 @@ std::optional<Lack> lacks_vfio(const SysfsRoot& root);
 std::optional<Lack> lacks_iommufd(const SysfsRoot& root);
 /// Nodes of VFIO devices' own.
 std::optional<Lack> lacks_vfio_device_nodes(const SysfsRoot& root);
+/// Of a node that the kernel has made, and which this /dev lacks, as in a container.
+Lack not_in_dev(const std::filesystem::path& node);
 /// Of a VFIO that is loaded and has made none.
 Lack no_vfio_device_nodes();
 /// VFIO's mode for devices without an IOMMU.

@@ -147,6 +147,8 @@ std::optional<Obstacle> vfio(const PciFunction& function, const SysfsRoot& root)
     if (auto obstacle = not_bound(object, function, root)) return obstacle;
     if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
     const fs::path node = root.dev / "vfio" / std::to_string(*function.iommu_group);
+    if (!detail::is_there(node) && detail::is_there(root.sys / "class/vfio" / node.filename()))
+        return from_lack(Errc::no_vfio, object, detail::not_in_dev(node));
     if (!detail::is_there(node))
         return Obstacle{Errc::no_vfio, object,
                         fmt::format("{} does not exist: this kernel's VFIO has no groups", node.string()),
@@ -164,8 +166,8 @@ std::optional<Obstacle> iommufd(const PciFunction& function, const SysfsRoot& ro
     if (auto obstacle = not_bound(object, function, root)) return obstacle;
     if (auto obstacle = group_not_viable(object, function, root)) return obstacle;
     const fs::path node = detail::vfio_device_node(function.bdf, root);
-    if (node.empty() || !detail::is_there(node))
-        return from_lack(Errc::no_vfio, object, detail::no_vfio_device_nodes());
+    if (node.empty()) return from_lack(Errc::no_vfio, object, detail::no_vfio_device_nodes());
+    if (!detail::is_there(node)) return from_lack(Errc::no_vfio, object, detail::not_in_dev(node));
     if (auto obstacle = no_permission(object, root.dev / "iommu")) return obstacle;
     return no_permission(object, node);
 }
@@ -176,6 +178,7 @@ std::optional<Obstacle> uio(const PciFunction& function, const SysfsRoot& root) 
     const fs::path node = detail::uio_node(function.bdf, root);
     if (node.empty() || function.driver != "uio_pci_generic")
         return not_bound_to("uio_pci_generic", object, function, root);
+    if (!detail::is_there(node)) return from_lack(Errc::permission_denied, object, detail::not_in_dev(node));
     if (auto obstacle = no_permission(object, node)) return obstacle;
     return not_roots(object, function, root, {"config"});
 }
@@ -201,10 +204,14 @@ std::optional<Obstacle> noiommu(const PciFunction& function, const SysfsRoot& ro
     if (auto obstacle = from_lack(Errc::no_vfio, object, detail::lacks_noiommu_mode(root))) return obstacle;
     if (auto obstacle = not_bound(object, function, root)) return obstacle;
     const fs::path node = root.dev / "vfio" / fmt::format("noiommu-{}", function.iommu_group.value_or(0));
+    if (!detail::is_there(node) && detail::is_there(root.sys / "class/vfio" / node.filename()))
+        return from_lack(Errc::no_vfio, object, detail::not_in_dev(node));
     if (!detail::is_there(node))
-        return Obstacle{
-            Errc::no_vfio, object, fmt::format("{} does not exist", node.string()),
-            fmt::format("bind the device again, now that the mode is on: `pcienic-ctl -s {} bind vfio-pci`", object)};
+        return Obstacle{Errc::no_vfio, object,
+                        fmt::format("{} does not exist: vfio-pci had the device before the mode was on", node.string()),
+                        fmt::format("take it away with `pcienic-ctl -s {} unbind --none`, then give it back with "
+                                    "`pcienic-ctl -s {} bind vfio-pci`",
+                                    object, object)};
     auto obstacle = no_permission(object, node);
     if (obstacle) obstacle->remedy = detail::kNoIommuNeedsRoot;  // the node alone would not do
     return obstacle;

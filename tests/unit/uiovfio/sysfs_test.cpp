@@ -202,6 +202,38 @@ TEST_F(WhyNotVfio, ModulesAreMissing) {
     EXPECT_THAT(obstacle().remedy, HasSubstr("modprobe vfio-pci"));
 }
 
+// In a container: sysfs is the machine's, and /dev has what it was given.
+TEST_F(WhyNotVfio, ThisDevLacksANode) {
+    fs::remove(tree.root.dev / "vfio/7");
+    EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("has no groups"));
+    fs::create_directories(tree.root.sys / "class/vfio/7");
+    const std::string group = (tree.root.dev / "vfio/7").string();
+    EXPECT_EQ(obstacle().what_was_wrong, group + " does not exist here, though the kernel has that device");
+    EXPECT_THAT(obstacle().remedy, HasSubstr("`--device " + group + "`"));
+    fs::create_directories(tree.root.sys / "class/misc/vfio");
+    fs::remove(tree.root.dev / "vfio/vfio");
+    EXPECT_THAT(obstacle().what_was_wrong, HasSubstr("vfio/vfio does not exist here"));
+    fs::create_directories(tree.root.sys / "class/misc/iommu");
+    EXPECT_THAT(why_not(kBdf, "iommufd", tree.root)->what_was_wrong, HasSubstr("iommu does not exist here"));
+    test::FakeTree::put(tree.root.dev / "iommu", "");
+    test::FakeTree::put(tree.device(kDevice) / "vfio-dev/vfio3/dev", "510:3\n");
+    EXPECT_THAT(why_not(kBdf, "iommufd", tree.root)->what_was_wrong,
+                HasSubstr("vfio/devices/vfio3 does not exist here"));
+    tree.set_driver(kDevice, "uio_pci_generic");
+    fs::create_directories(tree.device(kDevice) / "uio/uio5");
+    EXPECT_THAT(why_not(kBdf, "uio", tree.root)->what_was_wrong, HasSubstr("uio5 does not exist here"));
+}
+
+// vfio-pci asks for the mode when it takes a device; a second bind to the driver that has it would do nothing.
+TEST_F(WhyNotVfio, TheNoIommuModeCameAfterTheDriver) {
+    fs::remove(tree.device(kDevice) / "iommu_group");
+    fs::remove_all(tree.root.sys / "class/iommu");
+    test::FakeTree::put(tree.root.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
+    const auto found = why_not(kBdf, "vfio-noiommu", tree.root);
+    ASSERT_TRUE(found);
+    EXPECT_THAT(found->remedy, HasSubstr("`pcienic-ctl -s 0000:01:00.0 unbind --none`, then"));
+}
+
 TEST_F(WhyNotVfio, TheMachineHasNoIommu) {
     fs::remove(tree.device(kDevice) / "iommu_group");
     fs::remove_all(tree.root.sys / "class/iommu");
