@@ -2,25 +2,15 @@
 #include "collect.hpp"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
-#include <sys/utsname.h>
+#include <optional>
 
-#include <algorithm>
-#include <fstream>
-#include <sstream>
-
+#include "kernel_modules.hpp"
 #include "printable.hpp"
 #include "topology.hpp"
 #include "uiovfio/sysfs.hpp"
 
 namespace pcienic::ls {
 namespace {
-
-std::filesystem::path alias_file() {
-    utsname system{};
-    if (uname(&system) != 0) return {};
-    return std::filesystem::path("/lib/modules") / system.release / "modules.alias";
-}
 
 uiovfio::Bdf bdf_of(const Address& address) {
     return {.domain = address.domain,
@@ -29,11 +19,11 @@ uiovfio::Bdf bdf_of(const Address& address) {
             .function = static_cast<std::uint8_t>(address.function)};
 }
 
-Binding binding_of(const ScannedFunction& scanned, const std::filesystem::path& sys) {
+Binding binding_of(const ScannedFunction& scanned, const std::filesystem::path& sys, const KernelModules& kernel) {
     Binding binding;
     binding.driver = scanned.driver;
     binding.iommu_group = scanned.function.iommu_group;
-    binding.modules = modules_for(scanned.module_alias, alias_file());
+    binding.modules = kernel.for_alias(scanned.module_alias);
     std::error_code ec;
     const uiovfio::SysfsRoot root{.sys = sys};
     const uiovfio::PciFunction function = uiovfio::describe(bdf_of(scanned.function.address), root, ec);
@@ -59,24 +49,10 @@ Binding binding_of(const ScannedFunction& scanned, const std::filesystem::path& 
 
 }  // namespace
 
-std::vector<std::string> modules_for(const std::string& alias, const std::filesystem::path& file) {
-    std::vector<std::string> modules;
-    if (alias.empty()) return modules;
-    std::ifstream in(file);
-    for (std::string line; std::getline(in, line);) {
-        std::istringstream words(line);
-        std::string keyword, pattern, module;
-        if (!(words >> keyword >> pattern >> module) || keyword != "alias") continue;
-        if (fnmatch(pattern.c_str(), alias.c_str(), 0) != 0) continue;
-        module = printable(module);
-        if (std::find(modules.begin(), modules.end(), module) == modules.end()) modules.push_back(module);
-    }
-    return modules;
-}
-
 Listing collect(const ScanOptions& options) {
     PciAccess access(options);
     Listing listing;
+    std::optional<KernelModules> kernel;  // takes a moment to read: only where it is asked
     for (ScannedFunction& scanned : access.scan()) {
         Function& function = scanned.function;
         DecodeContext context{.has_memory_bar = scanned.system.has_memory_bar(),
@@ -93,8 +69,10 @@ Listing collect(const ScanOptions& options) {
         if (decode_header(scanned.config, scanned.system, function))
             function.capabilities = decode_capabilities(scanned.config, context);
         function.config = scanned.config.bytes();
-        if (options.details && options.dump_file.empty() && scanned.selected)
-            function.binding = binding_of(scanned, options.sys);
+        if (options.details && options.dump_file.empty() && scanned.selected) {
+            if (!kernel) kernel.emplace();
+            function.binding = binding_of(scanned, options.sys, *kernel);
+        }
         listing.functions.push_back(std::move(function));
         listing.selected.push_back(scanned.selected);
     }

@@ -127,7 +127,8 @@ StandardChain walk_standard(const ConfigImage& config, const DecodeContext& cont
     unsigned at = config.u8(cardbus ? PCI_CB_CAPABILITY_LIST : PCI_CAPABILITY_LIST) & ~3U;
     while (at != 0) {
         if (!config.has(at, 4)) {
-            out.push_back(fault(0, false, context.from_dump ? "not in the dump" : "access denied"));
+            out.push_back(fault(at, false, context.from_dump ? "not in the dump" : "access denied"));
+            out.back().out_of_reach = true;
             break;
         }
         if (seen[at]) {
@@ -177,7 +178,10 @@ void walk_extended(const ConfigImage& config, const DecodeContext& context, unsi
         out.push_back(std::move(capability));
     }
     // At 100h nothing said that there is one.
-    if (at > 0x100 && context.from_dump && !config.has(at, 4)) out.push_back(fault(at, true, "not in the dump"));
+    if (at > 0x100 && context.from_dump && !config.has(at, 4)) {
+        out.push_back(fault(at, true, "not in the dump"));
+        out.back().out_of_reach = true;
+    }
 }
 
 }  // namespace

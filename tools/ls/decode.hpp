@@ -122,6 +122,7 @@ struct Resource {
 /// system knows sizes.
 struct SystemView {
     int irq = 0;
+    unsigned device_class = 0;  ///< the kernel corrects that of some devices
     std::array<Resource, 6> bars{};
     Resource rom;
     bool knows_flags = false;           ///< of the BARs and the ROM: what kind of addresses they are

@@ -40,7 +40,7 @@ void range(const ConfigImage& config, unsigned at, unsigned number, Capability& 
 void cache_size(unsigned word, Capability& out) {
     const unsigned unit = word & 0xf;
     const std::uint64_t count = word >> 8;
-    if (unit == PCI_CXL_DEV_CAP2_CACHE_UNK) return out.line("Cache Size Not Reported");
+    if (unit == PCI_CXL_DEV_CAP2_CACHE_UNK) return out.remark("Cache Size Not Reported");
     Row& row = out.add("Cache Size").row();
     if (unit == PCI_CXL_DEV_CAP2_CACHE_64K || unit == PCI_CXL_DEV_CAP2_CACHE_1M)
         row.hex("Bytes", count << (unit == PCI_CXL_DEV_CAP2_CACHE_1M ? 20 : 16), 8, " ");
@@ -112,7 +112,7 @@ void flush_time(const std::string& name, const char* key, unsigned word, Capabil
     const unsigned count = word & 0xf;
     const unsigned scale = word >> 8 & 0xf;
     if (scale >= std::size(kUnits)) {
-        out.line(fmt::format("Reserved time scale encoding {:x}", scale));
+        out.remark(fmt::format("Reserved time scale encoding {:x}", scale));
         out.add(name).row().decimal(key, count, " ", "<?>").silent("microseconds", Absent{});
     } else {
         out.add(name)
@@ -133,7 +133,7 @@ void flush_of_device(const ConfigImage& config, unsigned at, Capability& out) {
 }
 
 void flex_bus(const ConfigImage& config, unsigned at, unsigned revision, unsigned length, Capability& out) {
-    if (revision < 1) return out.line(fmt::format("Revision {} not supported", revision));
+    if (revision < 1) return out.remark(fmt::format("Revision {} not supported", revision));
     const bool wide_flits = revision > 1;
     const auto flits = [&](Row& row, unsigned word) {
         if (wide_flits) row.flags(word, {{"256BFlit", PCI_CXL_FB_CAP_256B_FLIT}, {"PBRFlit", PCI_CXL_FB_CAP_PBR_FLIT}});
@@ -237,7 +237,7 @@ void decode_cxl(const CapabilityInput& in, const DesignatedVendor& dvsec, Capabi
         case 9:
             return logical_devices(config, at, out);
         default:
-            return out.line(fmt::format("Unknown ID {:04x}", dvsec.id));
+            return out.remark(fmt::format("Unknown ID {:04x}", dvsec.id));
     }
 }
 

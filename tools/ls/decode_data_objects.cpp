@@ -8,7 +8,7 @@ namespace pcienic::ls {
 
 void decode_data_object_exchange(const CapabilityInput& in, Capability& out) {
     out.name = "Data Object Exchange";
-    if (!in.config.has(out.offset + PCI_DOE_CAP, 0x14)) return out.line("<unreadable>");
+    if (!in.config.has(out.offset + PCI_DOE_CAP, 0x14)) return out.remark("<unreadable>");
     constexpr std::uint32_t kError = 4;  // libpci's PCI_DOE_STS_ERROR is the two bits below it
     const std::uint32_t capability = in.config.u32(out.offset + PCI_DOE_CAP);
     Register& doecap = out.add("DOECap", Gap::space_then_tab);

@@ -223,14 +223,15 @@ void decode_sriov(const CapabilityInput& in, Capability& out) {
     for (unsigned index = 0; index < PCI_IOV_NUM_BAR; ++index) {
         const unsigned here = index;
         const std::uint32_t low = in.config.u32(at + PCI_IOV_BAR_BASE + 4 * here);
-        std::uint64_t address = low & 0xfffffff0;
-        const bool wide = (low & PCI_BASE_ADDRESS_MEM_TYPE_MASK) != PCI_BASE_ADDRESS_MEM_TYPE_32;
-        if (wide && here + 1 < PCI_IOV_NUM_BAR)
-            address |= std::uint64_t{in.config.u32(at + PCI_IOV_BAR_BASE + 4 * ++index)} << 32;
         if (low == 0xffffffff || low == 0) continue;
+        std::uint64_t address = low & 0xfffffff0;
+        const unsigned type = low & PCI_BASE_ADDRESS_MEM_TYPE_MASK;
+        const bool wide = type != PCI_BASE_ADDRESS_MEM_TYPE_32;
+        if (type == PCI_BASE_ADDRESS_MEM_TYPE_64 && here + 1 < PCI_IOV_NUM_BAR)
+            address |= std::uint64_t{in.config.u32(at + PCI_IOV_BAR_BASE + 4 * ++index)} << 32;
         out.add(fmt::format("Region {}", here))
             .row()
-            .hex("Memory", address, wide ? 16 : 8, " Memory at ")
+            .hex("Memory", address, type == PCI_BASE_ADDRESS_MEM_TYPE_64 ? 16 : 8, " Memory at ")
             .decimal("bits", wide ? 64 : 32, " (", "-bit,")
             .text("prefetchable", (low & PCI_BASE_ADDRESS_MEM_PREFETCH) != 0 ? "" : "non-", " ", "prefetchable)");
     }
@@ -259,7 +260,7 @@ void decode_ltr(const CapabilityInput& in, Capability& out) {
 
 void decode_ptm(const CapabilityInput& in, Capability& out) {
     out.name = "Precision Time Measurement";
-    if (!in.config.has(out.offset + 4, 8)) return out.line("<unreadable>");
+    if (!in.config.has(out.offset + 4, 8)) return out.remark("<unreadable>");
     const auto granularity = [](unsigned code, const char* zero) -> std::string {
         if (code == 0) return zero;
         return code == 0xff ? "Greater than 254ns" : fmt::format("{}ns", code);

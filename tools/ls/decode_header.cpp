@@ -479,6 +479,7 @@ SystemView SystemView::from(const ConfigImage& config) {
     system.from_dump = true;
     if (!config.has(0, ConfigImage::kHeaderSize)) return system;
     system.irq = config.u8(PCI_INTERRUPT_LINE);
+    system.device_class = config.u16(PCI_CLASS_DEVICE);
     const unsigned count = bar_count(config.u8(PCI_HEADER_TYPE) & kHeaderTypeMask);
     for (unsigned index = 0; index < count; ++index) {
         const unsigned here = index;
@@ -534,7 +535,7 @@ Identity identity_of(const ConfigImage& config) {
 bool decode_header(const ConfigImage& config, const SystemView& system, Function& function) {
     const bool is_there = config.has(0, ConfigImage::kHeaderSize);
     function.header_type = is_there ? config.u8(PCI_HEADER_TYPE) & kHeaderTypeMask : kHeaderTypeMask;
-    const unsigned class_code = config.u16(PCI_CLASS_DEVICE);
+    const unsigned class_code = system.device_class;
     const unsigned count = bar_count(function.header_type);
     if (count == 0) {
         function.header_fault = is_there ? fmt::format("Unknown header type {:02x}", function.header_type)

@@ -130,7 +130,7 @@ void decode_slave(const CapabilityInput& in, Capability& out) {
     if (!in.config.has(at + PCI_HT_PRI_LCTR0, PCI_HT_PRI_SIZEOF - PCI_HT_PRI_LCTR0)) return;
     const unsigned rid = in.config.u8(at + PCI_HT_PRI_RID);
     const bool modern = rid >= kModern;
-    if (!modern && rid > kOld) out.line("!!! Possibly incomplete decoding");
+    if (!modern && rid > kOld) out.remark("!!! Possibly incomplete decoding");
 
     const unsigned command = in.config.u16(at + PCI_HT_PRI_CMD);
     Row& line = out.add("Command").row();
@@ -162,7 +162,7 @@ void decode_host(const CapabilityInput& in, Capability& out) {
     if (!in.config.has(at + PCI_HT_SEC_LCTR, PCI_HT_SEC_SIZEOF - PCI_HT_SEC_LCTR)) return;
     const unsigned rid = in.config.u8(at + PCI_HT_SEC_RID);
     const bool modern = rid >= kModern;
-    if (!modern && rid > kOld) out.line("!!! Possibly incomplete decoding");
+    if (!modern && rid > kOld) out.remark("!!! Possibly incomplete decoding");
 
     const unsigned command = in.config.u16(at + PCI_HT_SEC_CMD);
     Row& line = out.add("Command").row();

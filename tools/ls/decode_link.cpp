@@ -42,7 +42,7 @@ void decode_secondary_express(const CapabilityInput& in, Capability& out) {
 
 void decode_l1_substates(const CapabilityInput& in, Capability& out) {
     out.name = "L1 PM Substates";
-    if (!in.config.has(out.offset + PCI_L1PM_SUBSTAT_CAP, 12)) return out.line("<unreadable>");
+    if (!in.config.has(out.offset + PCI_L1PM_SUBSTAT_CAP, 12)) return out.remark("<unreadable>");
     const std::uint32_t capability = in.config.u32(out.offset + PCI_L1PM_SUBSTAT_CAP);
     const std::uint32_t control = in.config.u32(out.offset + PCI_L1PM_SUBSTAT_CTL1);
     const std::uint32_t control2 = in.config.u32(out.offset + PCI_L1PM_SUBSTAT_CTL2);

@@ -38,10 +38,10 @@ void decode(const CapabilityInput& in, Capability& out) {
     unsigned count = 1;  // the first entry says how many there are
     for (unsigned index = 0; index < count; ++index) {
         const unsigned at = out.offset + 4 + kEntrySize * index;
-        if (!in.config.has(at, kEntrySize)) return out.line("<unreadable>");
+        if (!in.config.has(at, kEntrySize)) return out.remark("<unreadable>");
         if (index == 0) count = in.config.u32(at + 4) >> 5 & 7;
         if (count < 1 || count > 6)
-            return out.line(fmt::format("<error in resizable BAR: num_bars={} is out of specification>", count));
+            return out.remark(fmt::format("<error in resizable BAR: num_bars={} is out of specification>", count));
         entry(in.config, at, out);
     }
 }

@@ -65,7 +65,7 @@ void decode_root_complex_link(const CapabilityInput& in, Capability& out) {
         .silent("NumberOfLinks", Number{element >> 8 & 0xff});
     for (unsigned index = 0; index < (element >> 8 & 0xff); ++index) {
         const unsigned at = out.offset + PCI_RCLINK_LINK1 + PCI_RCLINK_LINK_SIZE * index;
-        if (!in.config.has(at, PCI_RCLINK_LINK_SIZE)) return out.line(fmt::format("Link{}:\t<unreadable>", index));
+        if (!in.config.has(at, PCI_RCLINK_LINK_SIZE)) return out.remark(fmt::format("Link{}:\t<unreadable>", index));
         link(in.config, at, index, out);
     }
 }

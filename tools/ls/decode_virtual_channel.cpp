@@ -26,7 +26,7 @@ void arbitrations(Row& row, const char* const (&names)[8], std::uint32_t word, c
 }
 
 void channel(const ConfigImage& config, unsigned at, unsigned index, Capability& out) {
-    if (!config.has(at, kChannelSize)) return out.line(fmt::format("VC{}:\t<unreadable>", index));
+    if (!config.has(at, kChannelSize)) return out.remark(fmt::format("VC{}:\t<unreadable>", index));
     const std::uint32_t capability = config.u32(at);
     const std::uint32_t control = config.u32(at + PCI_VC_RES_CTRL - PCI_VC_RES_CAP);
     const unsigned status = config.u16(at + PCI_VC_RES_STATUS - PCI_VC_RES_CAP);

@@ -157,8 +157,8 @@ bool decode_resource(Reader& reader, unsigned tag, unsigned begin, unsigned leng
             decode_items(reader, begin, length, "Read/write fields", out);
             return true;
         default:
-            out.line(fmt::format("Unknown {} resource type {:02x}, will not decode more.",
-                                 (tag & 0x80) != 0 ? "large" : "small", tag & 0x7f));
+            out.remark(fmt::format("Unknown {} resource type {:02x}, will not decode more.",
+                                   (tag & 0x80) != 0 ? "large" : "small", tag & 0x7f));
             return false;
     }
 }
@@ -189,7 +189,7 @@ void decode_vital_product_data(const CapabilityInput& in, Capability& out) {
         if (!decode_resource(reader, tag, at, length, out)) return;
         at += length;
     }
-    out.line(at == 0 ? "Not readable" : "No end tag found");
+    out.remark(at == 0 ? "Not readable" : "No end tag found");
 }
 
 }  // namespace pcienic::ls

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <istream>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "printable.hpp"
@@ -95,6 +96,8 @@ std::optional<unsigned> take_offset(std::string_view& line, bool is_last) {
     std::string_view rest = line;
     const auto offset = take_hex(rest, 2, 8);
     if (!offset || !take(rest, ':') || !take(rest, ' ')) return std::nullopt;
+    while (take(rest, ' ')) {
+    }
     const bool begins = is_last ? rest.empty() || is_hex_digit(rest[0])
                                 : rest.size() > 1 && is_hex_digit(rest[0]) && is_hex_digit(rest[1]);
     if (!begins || (*offset >= ConfigImage::kMaxSize && !holds_bytes(rest))) return std::nullopt;
@@ -125,6 +128,7 @@ Dump read_dump(std::istream& in) {
     struct Rows {
         Address address;
         std::vector<std::uint8_t> bytes;
+        std::set<unsigned> offsets;  // of the rows
     };
     Dump dump;
     std::vector<Rows> functions;
@@ -141,7 +145,7 @@ Dump read_dump(std::istream& in) {
         } else if (const auto heading = heading_of(line)) {
             inside = heading->address.has_value();
             if (inside)
-                functions.push_back({.address = *heading->address, .bytes = {}});
+                functions.push_back({.address = *heading->address, .bytes = {}, .offsets = {}});
             else
                 dump.left_out.push_back(fmt::format("line {}: {} is left out: {}", number,
                                                     printable(line.substr(0, line.find(' '))), heading->why_not));
@@ -150,7 +154,7 @@ Dump read_dump(std::istream& in) {
             const auto offset = take_offset(row, is_last);
             if (!offset) continue;
             // The rows of one function do not repeat: these are another's, whose address was passed over.
-            if (*offset < functions.back().bytes.size()) {
+            if (!functions.back().offsets.insert(*offset).second) {
                 inside = false;
                 dump.left_out.push_back(fmt::format(
                     "line {}: rows are left out: these bytes are there already, and no address that can be read is "

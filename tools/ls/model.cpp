@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace pcienic::ls {
@@ -15,6 +16,13 @@ Row& Row::add(std::string key, Value value, std::string before, std::string afte
 Row& Row::flags(std::uint32_t word, std::initializer_list<FlagBits> bits) {
     for (const auto& [key, mask] : bits) flag(key, (word & mask) != 0);
     return *this;
+}
+
+void Capability::remark(const std::string& text) {
+    line(text);
+    std::string sentence = text;
+    std::replace(sentence.begin(), sentence.end(), '\t', ' ');
+    remarks.push_back(std::move(sentence));
 }
 
 std::string size_text(std::uint64_t bytes) {

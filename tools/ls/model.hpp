@@ -109,12 +109,16 @@ struct Capability {
     bool extended = false;
     unsigned version = 0;  ///< extended capabilities only
     std::string name;
-    Row summary;                      ///< the rest of the first line
-    std::vector<Register> registers;  ///< the lines that follow it
-    std::string fault;                ///< why the walk ended here: "chain looped"; such an entry has nothing else
+    Row summary;                       ///< the rest of the first line
+    std::vector<Register> registers;   ///< the lines that follow it
+    std::string fault;                 ///< why the walk ended here: "chain looped"; such an entry has nothing else
+    bool out_of_reach = false;         ///< the fault is that nothing of it could be read
+    std::vector<std::string> remarks;  ///< sentences about what is wrong with it, for JSON; text has them as lines
 
     /// A line in text alone.
     void line(std::string text) { registers.emplace_back(Register{.name = std::move(text), .rows = {}}); }
+    /// A sentence in both.
+    void remark(const std::string& text);
     /// A register in JSON alone: what lines say in text.
     Register& fields(std::string register_name) {
         return registers.emplace_back(

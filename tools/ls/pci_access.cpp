@@ -238,33 +238,53 @@ bool PciAccess::is_selected(pci_dev* device) {
     return pci_filter_match(&filter, device) != 0;
 }
 
+bool PciAccess::has(const pci_dev* device, const char* file) const {
+    const std::string name = fmt::format("{:04x}:{:02x}:{:02x}.{:x}", static_cast<unsigned>(device->domain),
+                                         device->bus, device->dev, device->func);
+    std::error_code ec;
+    return access_->method != PCI_ACCESS_SYS_BUS_PCI ||
+           std::filesystem::exists(options_.sys / "bus/pci/devices" / name / file, ec);
+}
+
+int PciAccess::known_of(pci_dev* device, bool selected) {
+    int fields = PCI_FILL_IDENT | PCI_FILL_CLASS | PCI_FILL_CLASS_EXT | PCI_FILL_SUBSYS;
+    if (selected && options_.details) {
+        fields |= PCI_FILL_PHYS_SLOT | PCI_FILL_LABEL | PCI_FILL_NUMA_NODE | PCI_FILL_IOMMU_GROUP | PCI_FILL_DT_NODE |
+                  PCI_FILL_DRIVER | PCI_FILL_MODULE_ALIAS;
+        if (has(device, "irq")) fields |= PCI_FILL_IRQ;
+        if (has(device, "resource")) fields |= PCI_FILL_BASES | PCI_FILL_ROM_BASE | PCI_FILL_SIZES | PCI_FILL_IO_FLAGS;
+    }
+    return pci_fill_info(device, fields);
+}
+
 ScannedFunction PciAccess::read(pci_dev* device) {
-    pci_fill_info(device, PCI_FILL_IDENT | PCI_FILL_CLASS | PCI_FILL_CLASS_EXT);  // what the filters ask for
-    const bool selected = is_selected(device);
-    int known =
-        pci_fill_info(device, PCI_FILL_IDENT | PCI_FILL_IRQ | PCI_FILL_BASES | PCI_FILL_ROM_BASE | PCI_FILL_SIZES |
-                                  PCI_FILL_CLASS | PCI_FILL_CLASS_EXT | PCI_FILL_SUBSYS | PCI_FILL_PHYS_SLOT |
-                                  PCI_FILL_LABEL | PCI_FILL_NUMA_NODE | PCI_FILL_IO_FLAGS | PCI_FILL_IOMMU_GROUP |
-                                  PCI_FILL_DT_NODE | PCI_FILL_DRIVER | PCI_FILL_MODULE_ALIAS);
     ScannedFunction found{.function = {},
-                          .config = read_config(device, selected ? options_.config_bytes : ConfigImage::kHeaderSize),
+                          .config = ConfigImage({}),
                           .system = {},
                           .module_alias = {},
-                          .driver = {}};
+                          .driver = {},
+                          .selected = is_selected(device)};
+    found.function.address = address_of(device);
+    // To read configuration space wakes a device that sleeps: of those that are not listed only a tree needs anything.
+    if (!found.selected && !options_.topology) return found;
+    int known = known_of(device, found.selected);
+    found.config = read_config(device, found.selected ? options_.config_bytes : ConfigImage::kHeaderSize);
     SystemView& system = found.system;
     system.irq = device->irq;
+    system.device_class = device->device_class;
     system.knows_flags = (known & PCI_FILL_IO_FLAGS) != 0;
     for (std::size_t index = 0; index < system.bars.size(); ++index)
         system.bars[index] = {device->base_addr[index], device->size[index], device->flags[index]};
     system.rom = {device->rom_base_addr, device->rom_size, device->rom_flags};
-    known = pci_fill_info(device, PCI_FILL_BRIDGE_BASES);  // asked for last: few functions have windows
+    // Asked for last: few functions have windows.
+    known = found.selected && options_.details && has(device, "resource") ? pci_fill_info(device, PCI_FILL_BRIDGE_BASES)
+                                                                          : 0;
     system.knows_windows = (known & PCI_FILL_BRIDGE_BASES) != 0;
     for (std::size_t index = 0; index < system.windows.size(); ++index) system.windows[index] = window(device, index);
     found.module_alias = text_or_empty(device->module_alias);
     found.driver = text_or_empty(pci_get_string_property(device, PCI_FILL_DRIVER));
 
     Function& out = found.function;
-    out.address = address_of(device);
     out.numa_node = device->numa_node;
     out.iommu_group = text_or_empty(pci_get_string_property(device, PCI_FILL_IOMMU_GROUP));
     out.device_tree_node = text_or_empty(pci_get_string_property(device, PCI_FILL_DT_NODE));
@@ -280,7 +300,6 @@ ScannedFunction PciAccess::read(pci_dev* device) {
                .revision = device->rev_id,
                .subsystem_vendor = device->subsys_vendor_id,
                .subsystem_device = device->subsys_id});
-    found.selected = selected;
     return found;
 }
 
@@ -310,7 +329,8 @@ ScannedFunction PciAccess::take(const DumpedFunction& dumped) {
 std::vector<ScannedFunction> PciAccess::scan_machine() {
     pci_scan_bus(access_.get());
     std::vector<ScannedFunction> found;
-    for (pci_dev* device = access_->devices; device != nullptr; device = device->next) found.push_back(read(device));
+    for (pci_dev* device = access_->devices; device != nullptr; device = device->next)
+        if (has(device, "vendor")) found.push_back(read(device));  // else it has gone meanwhile
     return found;
 }
 

@@ -29,7 +29,8 @@ struct ScanOptions {
     std::string id = {};         ///< -d
     Naming naming = Naming::names;
     bool details = true;  ///< what the system says of drivers and groups; a plain list does without
-    /// Of configuration space, from each function that is selected; the others' headers are read alone.
+    /// Of configuration space, from each function that is selected; of the others the header, if there is a tree to
+    /// make.
     std::size_t config_bytes = ConfigImage::kMaxSize;
     bool vital_product_data = false;     ///< slow to read, and with side effects on hardware that has it wrong
     bool topology = false;               ///< which bridge a function is behind
@@ -69,6 +70,9 @@ class PciAccess {
   private:
     std::vector<ScannedFunction> scan_machine();
     std::vector<ScannedFunction> scan_dump();
+    /// Whether sysfs has the file: libpci ends the program over one that is not there.
+    bool has(const pci_dev* device, const char* file) const;
+    int known_of(pci_dev* device, bool selected);
     ScannedFunction read(pci_dev* device);
     ScannedFunction take(const DumpedFunction& dumped);
     void name(Function& function, const Identity& identity);

@@ -66,6 +66,7 @@ Json capability_of(const Capability& capability) {
     FreshNames fresh;
     put_registers(registers, fresh, structured);
     object["registers"] = std::move(registers);
+    if (!capability.remarks.empty()) object["remarks"] = capability.remarks;
     return object;
 }
 

@@ -58,13 +58,14 @@ void register_lines(std::ostream& out, const Register& line, std::size_t indent,
 }
 
 void capability_lines(std::ostream& out, const Capability& capability, int verbosity) {
-    if (capability.offset == 0) {
+    if (capability.out_of_reach && !capability.extended) {
         fmt::print(out, "\tCapabilities: <{}>\n", capability.fault);
         return;
     }
     out << "\tCapabilities: [";
     if (capability.extended)
-        fmt::print(out, "{:03x}{}] ", capability.offset, verbosity > 1 ? fmt::format(" v{}", capability.version) : "");
+        fmt::print(out, "{:03x}{}] ", capability.offset,
+                   verbosity > 1 && !capability.out_of_reach ? fmt::format(" v{}", capability.version) : "");
     else
         fmt::print(out, "{:02x}] ", capability.offset);
     if (!capability.fault.empty()) {

@@ -139,10 +139,8 @@ void latency_scales(CapabilityBytes& capability) {
 
 /// Types of memory that are reserved, and 64 bits anywhere but in the first.
 void virtual_bars(CapabilityBytes& capability) {
-    for (std::size_t bar = 0; bar < 6; ++bar) {
-        const std::size_t at = 0x24 + 4 * bar;
-        if (at < capability.bytes.size()) capability.keep(at, bar == 0 ? 0xfd : 0xf9);
-    }
+    constexpr std::size_t kLast = 0x38;
+    if (kLast < capability.bytes.size()) capability.keep(kLast, 0xfb);
 }
 
 void last_device(CapabilityBytes& capability) { capability.keep(7, 0x7f); }

@@ -80,6 +80,7 @@ TEST(LsDecode, SaysThatAnExtendedChainGoesOnBehindTheEndOfADump) {
     ASSERT_EQ(capabilities.size(), 3U);
     EXPECT_EQ(capabilities.back().fault, "not in the dump");
     EXPECT_EQ(capabilities.back().offset, 0x200U);
+    EXPECT_TRUE(capabilities.back().out_of_reach) << "so that no version is listed";
     EXPECT_EQ(decode_capabilities(ConfigImage(Image(0x100).first(0x40).express(0x40, 0).bytes()), dumped).size(), 1U)
         << "nothing said that there is an extended chain";
 }
@@ -98,6 +99,19 @@ TEST(LsDecode, IgnoresTheReservedBitsOfAPointer) {
 
 TEST(LsDecode, SaysWhatAnOrdinaryUserMayNotRead) {
     EXPECT_THAT(text(decode(Image(64).first(0x40))), HasSubstr("Capabilities: <access denied>"));
+}
+
+TEST(LsDecode, SaysInJsonWhereAChainCouldNotBeFollowed) {
+    const Function function = decode(Image(64).first(0x50));
+    ASSERT_EQ(function.capabilities.size(), 1U);
+    EXPECT_EQ(render_json(function, 0)["capabilities"][0]["offset"], 0x50);
+}
+
+TEST(LsDecode, SaysInJsonWhatTextHasInSentences) {
+    Image image;
+    image.first(0x40).express(0x40, 0).extended(0x100, 0x15, 1, 0).put32(0x108, 7U << 5);
+    const auto json = render_json(decode(image), 0);
+    EXPECT_EQ(json["capabilities"][1]["remarks"][0], "<error in resizable BAR: num_bars=7 is out of specification>");
 }
 
 TEST(LsDecode, LeavesOutFieldsBehindTheEndOfATruncatedImage) {

@@ -226,6 +226,21 @@ const std::map<std::string, std::function<Both()>>& inputs() {
                                                                         "caf\xe9\x78",
                                                                         8)}}});
          }},
+        {"an interrupt's number of 2147483648 and more: Linux has it for one that is not connected",
+         [] {
+             return on(test::FakeFunction{
+                 .address = "0000:00:00.0", .config = Image(64).bytes(), .resources = {}, .irq = 0x80000000});
+         }},
+        {"a row that a dump has twice", [] { return on("00:00.0 X\n00: 86 80 34 12\n00: 86 80 78 56\n", "-n"); }},
+        {"a row with two spaces behind its offset, in a dump",
+         [] { return on("00:00.0 X\n00:  86 80 34 12\n", "-n"); }},
+        {"a device above 1f or a function above 7, in a dump",
+         [] { return on(at_address("00:3f.0 X", Image(64)) + at_address("00:01.0 X", Image(64)), "-n"); }},
+        {"`-x` of less than 64 bytes", [] { return on(Image(48), "-n -x"); }},
+        {"`-s`, `-d`, `-F` or `-i` twice", [] { return on(Image(64), "-n -s 01.0 -s 00.0"); }},
+        {"`-s` with nothing", [] { return on(Image(64), "-n -s ''"); }},
+        {"`-i` with a file that is not there", [] { return on(Image(64), "-n -i /nonexistent"); }},
+        {"`-t` with `-m`", [] { return on(Image(64), "-t -m"); }},
         {"a selection that matches nothing",
          [] {
              const Both both = on(Image(64), "-s 7f:");

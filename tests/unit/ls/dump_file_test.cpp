@@ -91,6 +91,22 @@ TEST(LsDumpFile, LeavesOutRowsBelowAnAddressThatItDoesNotKnow) {
     }
 }
 
+TEST(LsDumpFile, TakesRowsInAnyOrder) {
+    const Dump dump = read(std::string("00:00.0 X\n20: 07\n10: 05 06\n") + kRow);
+    ASSERT_THAT(dump.functions, SizeIs(1));
+    EXPECT_EQ(dump.functions[0].config.u16(0), 0x8086);
+    EXPECT_EQ(dump.functions[0].config.u16(0x10), 0x0605);
+    EXPECT_EQ(dump.functions[0].config.u8(0x20), 7);
+    EXPECT_THAT(dump.left_out, IsEmpty());
+}
+
+TEST(LsDumpFile, TakesSpacesBehindAnOffset) {
+    const Dump dump = read("00:00.0 X\n00:  86 80\n10:    05\n");
+    EXPECT_EQ(dump.functions.at(0).config.u16(0), 0x8086);
+    EXPECT_EQ(dump.functions.at(0).config.u8(0x10), 5);
+    EXPECT_THAT(dump.left_out, IsEmpty());
+}
+
 TEST(LsDumpFile, TakesATabBehindAnAddress) {
     const Dump dump = read(std::string("00:00.0 X\n") + kRow + "00:01.0\tX\n" + kRow);
     EXPECT_THAT(dump.functions, SizeIs(2));

@@ -15,6 +15,7 @@
 #include "cli/exit.hpp"
 #include "collect.hpp"
 #include "image.hpp"
+#include "kernel_modules.hpp"
 #include "lspci_fields.hpp"
 #include "real_lspci.hpp"
 #include "render.hpp"
@@ -108,16 +109,19 @@ TEST(LsDump, SaysNothingOfTheSystemItRunsOn) {
 }
 
 TEST(LsModules, MatchesAliasesAsModprobeDoes) {
-    const fs::path file = fs::temp_directory_path() / fmt::format("pcienic-alias-{}", getpid());
-    std::ofstream(file) << "# a comment\n"
-                           "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\n"
-                           "alias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e\n"
-                           "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\n";
-    EXPECT_THAT(modules_for("pci:v00001AF4d000010F2sv00001AF4sd00005043bc02sc00i00", file),
+    const fs::path folder = fs::temp_directory_path() / fmt::format("pcienic-alias-{}", getpid());
+    fs::create_directories(folder);
+    std::ofstream(folder / "settings.conf") << "# a comment\n"
+                                               "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio_pci\n"
+                                               "alias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e\n"
+                                               "alias pci:v00001AF4d*sv*sd*bc*sc*i* virtio-pci\n";
+    const KernelModules kernel(folder, folder);
+    EXPECT_THAT(kernel.for_alias("pci:v00001AF4d000010F2sv00001AF4sd00005043bc02sc00i00"),
                 testing::ElementsAre("virtio_pci"));
-    EXPECT_THAT(modules_for("pci:v00001234d000011E8sv0sd0bc02sc00i00", file), testing::IsEmpty());
-    fs::remove(file);
-    EXPECT_THAT(modules_for("pci:v1", file), testing::IsEmpty());
+    EXPECT_THAT(kernel.for_alias("pci:v00001234d000011E8sv0sd0bc02sc00i00"), testing::IsEmpty());
+    EXPECT_THAT(kernel.for_alias(""), testing::IsEmpty());
+    fs::remove_all(folder);
+    EXPECT_THAT(KernelModules(folder, folder).for_alias("pci:v1"), testing::IsEmpty()) << "nothing is there";
 }
 
 // --- against the lspci of this machine, on images that no machine has ---------------------------------------------

@@ -60,6 +60,49 @@ TEST(LsSysfs, AnIdeControllerHasIoPortsThatItsRegistersDoNotKnow) {
     expect_words_of_lspci(machine, "IDE");
 }
 
+TEST(LsSysfs, TheKernelsClassCounts) {
+    FakeMachine machine;
+    const auto bridge = [](unsigned char base) {
+        return test::Image(64).put(0x0a, {0x04, base}).put(0x0e, {1}).bytes();
+    };
+    machine.add(
+        {.address = "0000:00:00.0", .config = bridge(0x0b), .resources = {}, .files = {{"class", "0x060400\n"}}});
+    machine.add(
+        {.address = "0000:00:01.0", .config = bridge(0x06), .resources = {}, .files = {{"class", "0x020000\n"}}});
+    EXPECT_THAT(listed(machine, 0), Not(HasSubstr("Invalid class")));
+    EXPECT_THAT(listed(machine, 1), HasSubstr("!!! Invalid class 0200 for header type 01"));
+    expect_words_of_lspci(machine, "corrected classes");
+}
+
+// Trees of sandboxes lack files; a virtual function goes while the bus is listed.
+TEST(LsSysfs, AFileThatIsNotThereCostsNoListing) {
+    FakeMachine machine;
+    for (const char* address : {"0000:00:01.0", "0000:00:02.0", "0000:00:03.0"})
+        machine.add({.address = address, .config = test::Image(64).bytes(), .resources = {}, .irq = 11});
+    std::filesystem::remove(machine.sys() / "bus/pci/devices/0000:00:02.0/irq");
+    std::filesystem::remove(machine.sys() / "bus/pci/devices/0000:00:02.0/resource");
+    std::filesystem::remove_all(std::filesystem::canonical(machine.sys() / "bus/pci/devices/0000:00:03.0"));
+    const auto functions = test::our_functions({.naming = Naming::numbers, .sys = machine.sys()}, {.verbosity = 1});
+    ASSERT_EQ(functions.size(), 2U);
+    EXPECT_THAT(functions[0], HasSubstr("IRQ 11"));
+    EXPECT_THAT(functions[1], Not(HasSubstr("IRQ")));
+}
+
+TEST(LsSysfs, WhatIsNotSelectedIsNotRead) {
+    FakeMachine machine;
+    for (const char* address : {"0000:00:01.0", "0000:00:02.0"})
+        machine.add({.address = address, .config = test::Image(64).bytes(), .resources = {}});
+    std::filesystem::remove(machine.sys() / "bus/pci/devices/0000:00:02.0/config");
+    const auto warnings_about = [&](const std::string& slot, bool topology) {
+        testing::internal::CaptureStderr();
+        collect({.slot = slot, .naming = Naming::numbers, .topology = topology, .sys = machine.sys()});
+        return testing::internal::GetCapturedStderr();
+    };
+    EXPECT_EQ(warnings_about("1.0", false), "") << "a device that sleeps would be woken";
+    EXPECT_THAT(warnings_about("1.0", true), HasSubstr("config")) << "a tree needs the headers of all";
+    EXPECT_THAT(warnings_about("2.0", false), HasSubstr("config"));
+}
+
 TEST(LsSysfs, AVirtualFunctionsBarsAreVirtual) {
     FakeMachine machine;
     machine.add(
@@ -191,13 +234,15 @@ TEST(LsSysfs, ReadsNoMoreThanWasAskedFor) {
     machine.add({.address = "0000:00:02.0",
                  .config = test::Image(4096).put(0x0a, {0x07, 0x06}).put(0x0e, {2}).bytes(),
                  .resources = {}});
-    const auto sizes = [&](std::size_t asked, const char* slot) {
+    const auto sizes = [&](std::size_t asked, const char* slot, bool topology = false) {
         std::vector<std::size_t> read;
-        for (const Function& function : collect({.slot = slot, .config_bytes = asked, .sys = machine.sys()}).functions)
-            read.push_back(function.config.size());
+        const Listing listing =
+            collect({.slot = slot, .config_bytes = asked, .topology = topology, .sys = machine.sys()});
+        for (const Function& function : listing.functions) read.push_back(function.config.size());
         return read;
     };
-    EXPECT_THAT(sizes(4096, "00:01.0"), testing::ElementsAre(64, 4096, 128));
+    EXPECT_THAT(sizes(4096, "00:01.0"), testing::ElementsAre(0, 4096, 0));
+    EXPECT_THAT(sizes(4096, "00:01.0", true), testing::ElementsAre(64, 4096, 128));
     EXPECT_THAT(sizes(256, ""), testing::ElementsAre(256, 256, 256));
     EXPECT_THAT(sizes(64, ""), testing::ElementsAre(64, 64, 128));
 }
