@@ -7,13 +7,34 @@ readonly BUILD_LOCK=.pcienic.lock
 # There, too: the presets that it was configured with.
 readonly BUILD_PRESETS=.pcienic.presets.json
 
-# Whether the build folder is one, and not a folder of the same name that somebody else put there.
+# And there: held shared by what uses the folder, for as long as it lives, and alone by `clean`. Not the lock above: a build
+# need not wait for the tests of another process.
+readonly BUILD_USE=.pcienic.use
+
+# Whether the build folder is this checkout's, and not another of the same name. Else sets `build_obstacle`.
 build_is_ours() {
-    local foreign
+    local home name
+    local -a entries
+    build_obstacle="it is no build folder of cmake's"
     [[ -d $build && ! -L $build ]] || return 1
-    [[ ! -f $build/CMakeCache.txt && ! -d $build/CMakeFiles ]] || return 0
-    foreign=$(find "$build" -mindepth 1 -maxdepth 1 ! -name "$BUILD_LOCK" -printf . -quit)
-    [[ -z $foreign ]]
+    if [[ -f $build/CMakeCache.txt ]]; then
+        home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$build/CMakeCache.txt" 2>/dev/null; printf .)
+        home=${home%$'\n.'}
+        build_obstacle="it is the build folder of ${home@Q}, and not of this checkout"
+        [[ $home -ef $checkout ]]
+        return
+    fi
+    cache_entries "$build" || { build_obstacle="it cannot be read"; return 1; }
+    # CMake's first configuration may have been stopped: then our lock was there before.
+    [[ ! -d $build/CMakeFiles || ! -f $build/$BUILD_LOCK ]] || return 0
+    for name in "${entries[@]}"; do [[ $name == "$BUILD_LOCK" || $name == "$BUILD_USE" ]] || return; done
+}
+
+# Before anything is built that takes minutes.
+check_build() {
+    local build_obstacle=
+    [[ ! -L $build && ! -e $build ]] || build_is_ours ||
+        die "$build is there, and $build_obstacle" "move it away: the build needs that name"
 }
 
 configure_build() {
@@ -41,10 +62,10 @@ run_compilers() {
 
 # setup_build TARGET...: targets of the build folder; `all` includes the tests in their three flavours.
 setup_build() {
-    if [[ -L $build || -e $build ]]; then
-        build_is_ours || die "$build is there, and it is no build folder of cmake's" "move it away: the build needs that name"
-    fi
-    (umask "$users_umask" && mkdir -p -- "$build") || die "cannot create $build" "see that the checkout can be written to"
+    local lock
+    check_build
+    (umask "$users_umask" && mkdir -p -- "$build") 2>/dev/null || die "cannot create $build" "see that you can write to the checkout"
+    take_lock "$build/$BUILD_USE" --shared || die_of_lock "$build/$BUILD_USE"
     with_lock "$build/$BUILD_LOCK" "$build" compile_build "$@"
     export PCIENIC_BUILD=$build
 }
@@ -68,7 +89,7 @@ setup_test_kernels() {
 
 setup_guest() {
     local answer
-    answer=$(mktemp "$cache/tmp/guest.XXXXXX")
+    answer=$(mktemp -- "$cache/tmp/pcienic-guest.XXXXXXXXXX")
     # It locks the cache itself: the runner calls it, too, for another kernel.
     step "building the guest" guest run_guest_builder "$answer"
     # Its last line names the image; what it said before is for people.

@@ -54,14 +54,21 @@ need_space() {
         "make room there, or set PCIENIC_CACHE to a directory on a larger disk (./pcienic clean removes what pcienic made)"
 }
 
+# die_of_lock FILE: take_lock could not take it, and no other process holds it.
+die_of_lock() {
+    die "cannot lock $1: ${lock_obstacle:-it was removed}" \
+        "see that ${1%/*} is there, that you can write to it and to the file, and that its file system has locks"
+}
+
 # with_lock FILE WHAT COMMAND...: checkouts share one cache, and two commands one build folder; neither may build the same
 # thing at once.
 with_lock() {
     local file=$1 what=$2 lock
     shift 2
     if ! take_lock "$file" --nonblock; then
+        [[ -z $lock_obstacle ]] || die_of_lock "$file"
         say "waiting for another pcienic that is at work on $what"
-        take_lock "$file" || die "cannot lock $file" "see that its directory is there, and on a file system that has locks"
+        take_lock "$file" || die_of_lock "$file"
     fi
     "$@"
     exec {lock}>&-
@@ -85,6 +92,7 @@ step_must_end=
 
 stop_step() {
     local tenths
+    [[ -z $lock_child ]] || kill -TERM "$lock_child" 2>/dev/null || true
     [[ -n $step_child ]] || return 0
     kill -TERM -- "-$step_child" 2>/dev/null || true
     # Nothing of it may go on behind the prompt.
@@ -93,6 +101,11 @@ stop_step() {
         sleep 0.1
     done
     kill -KILL -- "-$step_child" 2>/dev/null || true
+    # Dying takes a moment.
+    for ((tenths = 0; tenths < 100; tenths++)); do
+        kill -0 -- "-$step_child" 2>/dev/null || return 0
+        sleep 0.1
+    done
 }
 
 # end_by_signal STATUS
@@ -121,7 +134,7 @@ step() {
         width=$(tput cols 2>/dev/null || echo 100)
     fi
     # A new file each time, for its owner only.
-    rm -f -- "$log"
+    rm -f -- "$log" 2>/dev/null || die "$log is no file, and set-up writes its log there" "move it away"
     (umask 077 && : >"$log")
     # A process group of its own: an interrupt stops all of it, compilers included.
     set -m

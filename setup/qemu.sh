@@ -101,8 +101,11 @@ fetch_qemu() {
 # copy_qemu WORK: the same from the tree that PCIENIC_QEMU_SRC names, which is not written to.
 copy_qemu() {
     local work=$1
+    # Owner and modes are not the tree's: what is in the cache is for its owner to write to.
+    umask 022
     mkdir "$work/source"
-    tar -C "$PCIENIC_QEMU_SRC" --exclude=./.git --exclude=./build -cf - . | tar -C "$work/source" -xf -
+    tar -C "$PCIENIC_QEMU_SRC" --exclude=./.git --exclude=./build -cf - . |
+        tar -C "$work/source" --no-same-owner --no-same-permissions -xf -
     printf '%s\n' "$qemu_version" >"$work/version"
 }
 
@@ -127,7 +130,7 @@ find_qemu_source() {
     [[ -z ${qemu_tree:-} || ! -d $qemu_tree ]] || return 0
 
     need_space "$cache" 1200 "QEMU's source and its build"
-    work=$(mktemp -d "$cache/tmp/qemu-src.XXXXXX")
+    work=$(mktemp -d "$cache/tmp/pcienic-qemu-src.XXXXXXXXXX")
     if [[ -n ${PCIENIC_QEMU_SRC:-} ]]; then
         step "copying QEMU's source from $PCIENIC_QEMU_SRC" qemu-source copy_qemu "$work"
     else
@@ -192,9 +195,12 @@ compile_qemu() {
 # What a run that was killed left behind: there are no others of these names while the lock is held.
 remove_leavings() {
     local name
-    while IFS= read -r -d '' name; do
-        [[ $name == guest.* || ! $name =~ ${CACHE_FOLDERS[tmp]} ]] || rm -rf -- "$cache/tmp/$name"
-    done < <(cache_entries "$cache/tmp")
+    local -a entries
+    cache_entries "$cache/tmp" || die "$cache_obstacle" "$cache_remedy"
+    for name in "${entries[@]}"; do
+        # A guest and a Boost are made under other locks, or none.
+        [[ $name == *guest.* || $name == *boost.* ]] || ! cache_made_inside "$cache" tmp "$name" || rm -rf -- "$cache/tmp/$name"
+    done
 }
 
 build_qemu() {
@@ -215,7 +221,7 @@ build_qemu() {
         printf '%s\n' "$options" >"$qemu_tree/configured"
     fi
     step "compiling QEMU $qemu_version" qemu-compile compile_qemu "${programs[@]}"
-    work=$(mktemp -d "$cache/tmp/qemu.XXXXXX")
+    work=$(mktemp -d "$cache/tmp/pcienic-qemu.XXXXXXXXXX")
     # Not by a substitution: bash 5.2 takes a & of the path for what was matched.
     (cd -- "$qemu_tree/build" && cp -- "${programs[@]}" "$work/")
     printf 'QEMU %s\n%s\n' "$qemu_version" "$options" >"$work/about"

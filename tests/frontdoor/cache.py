@@ -5,6 +5,7 @@
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -17,7 +18,10 @@ from harness import ALL_INSTALLED
 NOBODY = 65534
 # Names that look like ours, and one of each kind that the cache has.
 FOREIGN = ("tmp/thesis", "logs/diary", "qemu-images/disk.qcow2", "guest-photos/1.jpg", "kernel-sources/Makefile", "tidy/room",
-           "qemu.lock.txt", "qemu-0123456789ABCDEF/x", "qemu-src-mine/x", "qemu-src-1.0/x", "boost-build/x", "boost-1.83.txt")
+           "qemu.lock.txt", "qemu-0123456789ABCDEF/x", "qemu-src-mine/x", "qemu-src-1.0/x", "boost-build/x", "boost-1.83.txt",
+           "boost-1.83/thesis", "tmp/guest.images/1.jpg", "tmp/qemu.backup/qemu-system-x86_64", "tmp/boost.Photos/x", "tmp/qemu-src.4ever1/diary",
+           "tmp/guest.Photo1", "logs/guest-photos.log", "logs/packages.log/x", "guest-building.photos/image", "kernel-building.a1B2c3/x",
+           "CACHEDIR.TAG.backup", "build-7.lock", "tidy/" + "a1" * 32 + "/x")
 
 
 def state(tree):
@@ -75,6 +79,11 @@ class CacheCase(harness.FrontDoorCase):
         for path in pathlib.Path(variables.get("PCIENIC_CACHE", self.cache)).glob("*.log"):
             path.unlink()
 
+    def put_build(self, home=None):
+        """A build folder as CMake makes it."""
+        self.put("build/CMakeCache.txt", under=self.checkout,
+                 text=f"# a cache\nCMAKE_PROJECT_NAME:STATIC=pcienic\nCMAKE_HOME_DIRECTORY:INTERNAL={self.checkout if home is None else home}\n")
+
     def ok(self, result):
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         return result
@@ -131,15 +140,21 @@ class ForeignDirectory(CacheCase):
 class EarlierVersion(CacheCase):
     """Its cache has no mark."""
 
+    PROOFS = {"qemu-0123456789abcdef/about": "QEMU 7.2\n--enable-kvm\n",
+              "guest-0123456789abcdef/manifest.json": '{\n  "schema": "pcienic.guest-image/1",\n'}
+    LOCKS = ("qemu.lock", "build-3521712.lock")
     NAMES = ("qemu-0123456789abcdef/qemu-system-x86_64", "qemu-src-7.2+dfsg-7+deb12u18/source/VERSION", "qemu-src-7.2+dfsg-7+deb12u18/version",
              "guest-0123456789abcdef/vmlinuz", "guest-resolved-0123456789abcdef", "guest-kvm-0123456789abcdef", "tidy/" + "a1" * 32,
-             "kernel-0123456789abcdef/vmlinuz", "logs/packages.log", "logs/guest-6.12.log", "logs/compile-3521712.log",
-             "tmp/qemu.AbC123/half", "qemu.lock", "build-3521712.lock", "boost-1.83/usr/include/boost/version.hpp")
+             "kernel-0123456789abcdef/vmlinuz", "kernel-0123456789abcdef/version", "kernel-0123456789abcdef/lib/modules/6.12/x", "logs/packages.log", "logs/guest-6.12.log", "logs/compile-3521712.log",
+             "tmp/qemu.AbC123/about", "tmp/qemu-src.st4le5/source/VERSION", "guest-building.QwE123/debs/x", "kernel-building.QwE123/usr/x", "boost-1.83/usr/include/boost/version.hpp")
 
     def setUp(self):
         super().setUp()
         self.cache = self.work / "pcienic"
         self.put(*self.NAMES)
+        self.put(*self.LOCKS, "tmp/guest.AbC123", text="")
+        for name, text in self.PROOFS.items():
+            self.put(name, text=text)
         (self.cache / "qemu-source-bookworm").symlink_to("qemu-src-7.2+dfsg-7+deb12u18")
 
     def test_is_taken_over(self):
@@ -153,6 +168,8 @@ class EarlierVersion(CacheCase):
 
     def test_is_not_seen_where_anything_else_is(self):
         for name in (*FOREIGN, "notes"):
+            if (self.cache / name).exists() or any(parent.is_file() or f"{name}/".startswith("boost-1.83/") for parent in (self.cache / name).parents):
+                continue  # ours has that name here
             with self.subTest(name):
                 self.put(name)
                 before = state(self.cache)
@@ -162,6 +179,25 @@ class EarlierVersion(CacheCase):
                 (self.cache / name).unlink()
                 if not os.listdir((self.cache / name).parent):
                     (self.cache / name).parent.rmdir()
+
+    def test_is_not_seen_by_names_alone(self):
+        shutil.rmtree(self.cache)
+        everything = ("boost-1.83/thesis", "tmp/guest.images/x", "logs/packages.log", "guest-0123456789abcdef/1.jpg", "qemu-0123456789abcdef/disk.img",
+                      "kernel-0123456789abcdef/version", "qemu-src-1.0/x", "qemu-0123456789abcdef/about", "guest-0123456789abcdef/manifest.json",
+                      "guest-resolved-0123456789abcdef", "tidy/" + "a1" * 32)
+        for names in (everything, *((name,) for name in everything), ("logs/packages.log", "tidy/" + "a1" * 32)):
+            with self.subTest(names):
+                self.put(*names)
+                before = state(self.cache)
+                for verb in (("clean",), ("setup", "packages")):
+                    self.assert_failed(self.verb(*verb), says=["no mark of ours"])
+                self.assertEqual(state(self.cache), before)
+                shutil.rmtree(self.cache)
+
+    def test_leavings_are_removed(self):
+        (self.cache / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n# The cache of pcienic. Its ./pcienic clean removes what it put here.\n",
+                                                 encoding="utf-8")
+        self.test_is_cleaned()
 
     def test_is_not_seen_in_a_directory_of_another_name(self):
         self.cache = self.cache.rename(self.work / "big")
@@ -173,7 +209,7 @@ class Clean(CacheCase):
 
     def test_removes_all_that_set_up_made(self):
         self.setup_qemu()
-        self.put("build/CMakeCache.txt", under=self.checkout)
+        self.put_build()
         result = self.ok(self.verb("clean"))
         self.assertFalse(self.cache.exists(), result.stderr)
         self.assertFalse((self.checkout / "build").exists())
@@ -223,6 +259,61 @@ class Clean(CacheCase):
         self.assertTrue((self.work / "disk/CMakeCache.txt").exists())
 
 
+    def test_leaves_a_build_folder_of_another_project(self):
+        other = self.work / "other"
+        other.mkdir()
+        for home in (other, self.work / "gone", "", f"{self.checkout}x"):
+            self.put_build(home)
+            self.assertIn("and not of this checkout", self.ok(self.verb("clean")).stderr)
+            self.assertTrue((self.checkout / "build/CMakeCache.txt").exists())
+        self.put("build/CMakeCache.txt", under=self.checkout, text="CMAKE_GENERATOR:INTERNAL=Ninja\n")
+        self.assertIn("stays", self.ok(self.verb("clean")).stderr)
+        self.put_build(other)
+        for verb in (("setup",), ("setup", "build"), ("demo",), ("test",), ("bench",)):
+            self.assert_failed(self.verb(*verb), says=[f"the build folder of '{other}'", "move it away"])
+        (self.checkout / "build/CMakeCache.txt").rename(self.checkout / "build/thesis")
+        self.assert_failed(self.verb("setup"), says=["no build folder of cmake's", "move it away"])
+        self.assertFalse(list(self.cache.glob("qemu*")), "QEMU was built first")
+
+    def test_removes_a_build_folder_that_is_reached_through_a_link(self):
+        (self.work / "link").symlink_to(self.checkout)
+        self.put_build(self.work / "link")
+        self.ok(self.verb("clean"))
+        self.assertFalse((self.checkout / "build").exists())
+
+    def test_removes_a_build_folder_whose_configuration_was_stopped(self):
+        self.put("build/CMakeFiles/x", "build/.pcienic.lock", under=self.checkout, text="")
+        self.ok(self.verb("clean"))
+        self.assertFalse((self.checkout / "build").exists())
+        self.put("build/CMakeFiles/x", under=self.checkout)
+        self.assertIn("stays", self.ok(self.verb("clean")).stderr)
+
+    def test_refuses_a_cache_in_the_build_folder(self):
+        self.put_build()
+        (self.work / "link").symlink_to(self.checkout / "build")
+        for place in (self.checkout / "build", self.checkout / "build/cache", self.work / "link/cache"):
+            for verb in (("setup", "packages"), ("clean",)):
+                if verb == ("clean",):
+                    place.mkdir(exist_ok=True)
+                    self.put("precious", under=place)
+                self.assert_failed(self.verb(*verb, PCIENIC_CACHE=str(place)), says=["would lie in the build folder", "set PCIENIC_CACHE"])
+            self.assertTrue((place / "precious").exists())
+            (place / "precious").unlink()
+            if place.name == "cache":
+                place.rmdir()
+        beside = self.checkout / "build-cache"
+        self.ok(self.verb("setup", "packages", PCIENIC_CACHE=str(beside)))
+
+    def test_says_what_cannot_be_removed(self):
+        self.mark_cache()
+        self.put("guest-0123456789abcdef/vmlinuz")
+        result = self.pcienic("clean", fakes={"rm": "echo 'rm: cannot remove' >&2; return 1"})
+        self.assert_failed(result, says=["rm: cannot remove", f"not all of {self.cache}/guest-0123456789abcdef could be removed", "run this again"])
+        result = self.pcienic("clean", fakes={"du": "echo 'du: cannot read' >&2; return 1"})
+        self.assertNotIn("du:", self.ok(result).stderr)
+        self.assertFalse(self.cache.exists())
+
+
 class Beside(CacheCase):
     """Two at once."""
 
@@ -259,6 +350,43 @@ class Beside(CacheCase):
         self.assertIsNone(runs.poll(), runs.stderr.read() if runs.poll() is not None else "")
         self.assert_failed(self.verb("clean"), says=["another pcienic is at work in"])
         self.assertTrue((self.cache / "guest-0123456789abcdef").exists())
+
+    def running_test(self):
+        """A test run in the middle of a case."""
+        self.put("guest-image/build.sh", under=self.checkout, text='#!/bin/bash\nmkdir -p "$1/guest-0123456789abcdef"; echo "$1/guest-0123456789abcdef"\n')
+        (self.checkout / "guest-image/build.sh").chmod(0o755)
+        self.put("CMakeLists.txt", under=self.checkout,
+                 text="cmake_minimum_required(VERSION 3.25)\nproject(small NONE)\nenable_testing()\nadd_subdirectory(tools)\n"
+                 f"add_test(NAME long COMMAND sh -c \"touch {self.work}/runs; until test -e {self.work}/end; do sleep 0.1; done\")\n")
+        self.put("tools/CMakeLists.txt", under=self.checkout, text="add_custom_target(tool ALL)\n")
+        runs = self.started("test")
+        wait_for(lambda: (self.work / "runs").exists() or runs.poll() is not None)
+        self.assertIsNone(runs.poll(), runs.stderr.read() if runs.poll() is not None else "")
+        return runs
+
+    def test_clean_with_another_cache_leaves_the_build_folder_of_a_test_that_runs(self):
+        runs = self.running_test()
+        other = str(self.work / "another")
+        self.assert_failed(self.verb("clean", PCIENIC_CACHE=other), says=[f"another pcienic is at work in {self.checkout}/build", "nothing was removed"])
+        self.assertTrue((self.checkout / "build/CMakeCache.txt").exists())
+        # What another builds need not wait for the test.
+        self.ok(self.verb("setup", "build"))
+        self.put("end", under=self.work)
+        self.assertEqual(runs.wait(), 0)
+        self.ok(self.verb("clean", PCIENIC_CACHE=other))
+        self.assertFalse((self.checkout / "build").exists())
+
+    def test_termination_is_heard_while_it_waits_for_another(self):
+        self.mark_cache()
+        with open(self.cache / "qemu.lock", "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            waiter = self.started("setup", "qemu")
+            self.assertIn("waiting for another pcienic", waiter.stderr.readline())
+            waiter.terminate()
+            self.assertEqual(waiter.wait(), 143)
+            # Nothing of it waits on.
+            fcntl.flock(file, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def test_clean_takes_nothing_from_an_earlier_version(self):
         for name in ("qemu.lock", "guest.lock", "kernel.lock", "build-17.lock"):
@@ -331,6 +459,83 @@ class Private(CacheCase):
                 os.chown(path, 0, 0)
         self.assertTrue(program.exists())
 
+    def as_other(self, *arguments, **variables):
+        return self.pcienic(*arguments, fakes={"dpkg-query": ALL_INSTALLED}, wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+                            **variables)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_what_cannot_be_listed_is_not_taken_for_empty(self):
+        self.put("precious")
+        os.chown(self.cache, NOBODY, NOBODY)
+        self.cache.chmod(0o300)
+        for verb in (("setup", "packages"), ("clean",)):
+            self.assert_failed(self.as_other(*verb), says=[f"{self.cache} cannot be read", "chmod u+rwx"])
+        self.assertEqual(os.listdir(self.cache), ["precious"])
+        (self.cache / "precious").unlink()
+        self.cache.chmod(0o700)
+        self.ok(self.as_other("setup", "packages"))
+        (self.cache / "logs").chmod(0o300)
+        for verb in (("setup", "packages"), ("clean",)):
+            result = self.as_other(*verb)
+            self.assert_failed(result, says=[f"{self.cache}/logs cannot be read", "chmod u+rwx"])
+        subprocess.run(["bash", "-c", re.search(r"chmod[^;]*", result.stderr)[0]], check=True)
+        self.ok(self.as_other("setup", "packages"))
+        foreign = self.cache / "lost+found"
+        foreign.mkdir(mode=0o700)
+        self.ok(self.as_other("setup", "packages"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_no_right_to_write_is_no_other_pcienic(self):
+        self.mark_cache()
+        for path in (self.cache, self.cache / "logs", self.cache / "tmp"):
+            path.chmod(0o700)
+        self.cache.chmod(0o755)
+        self.assert_failed(self.as_other("clean"), says=["CACHEDIR.TAG cannot be read", "become the user that it belongs to"])
+        (self.cache / "CACHEDIR.TAG").chmod(0o644)
+        self.assert_failed(self.as_other("clean"), says=["cannot be read", "become the user that it belongs to"])
+        (self.cache / "logs").chmod(0o755)
+        (self.cache / "tmp").chmod(0o755)
+        result = self.as_other("clean")
+        self.assert_failed(result, says=[f"cannot lock {self.cache}/CACHEDIR.TAG: Permission denied", "nothing was removed", "become the user"])
+        self.assertNotIn("another pcienic", result.stderr)
+        self.put_build()
+        (self.checkout / "build").chmod(0o755)
+        result = self.as_other("clean", PCIENIC_CACHE=str(self.work / "none"))
+        self.assert_failed(result, says=[f"{self.checkout}/build cannot be removed", "Permission denied", "nothing was removed"])
+        self.assertNotIn("another pcienic", result.stderr)
+        self.assertTrue((self.checkout / "build/CMakeCache.txt").exists())
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_user_without_a_name_is_not_complained_of(self):
+        self.cache.mkdir()
+        os.chown(self.cache, 54321, 54321)
+        result = self.pcienic("setup", "packages", fakes={"dpkg-query": ALL_INSTALLED}, wrapper=["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"])
+        self.assertEqual(self.ok(result).stderr, "")
+        os.chown(self.cache / "logs", NOBODY, NOBODY)
+        (self.cache / "logs").chmod(0o755)
+        result = self.pcienic("setup", "packages", fakes={"dpkg-query": ALL_INSTALLED}, wrapper=["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"])
+        self.assert_failed(result, says=["belongs to nobody, and user 54321 would run", f"chown -R 54321 '{self.cache}'"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
+    def test_source_tree_of_another_user_is_taken_as_ones_own(self):
+        for path in (self.tree, *self.tree.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+            path.chmod(path.stat().st_mode | 0o020)
+        for verb in (("setup", "qemu"), ("setup", "qemu"), ("clean",)):
+            for path in self.cache.glob("*.log"):  # the small tree's own notes
+                path.unlink()
+            self.ok(self.verb(*verb))
+        self.assertFalse(self.cache.exists())
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
+    def test_remedy_for_what_is_somebody_elses_works(self):
+        self.ok(self.verb("setup", "qemu"))
+        os.chown(next(self.cache.glob("qemu-src-*/source")), NOBODY, NOBODY)
+        result = self.verb("clean")
+        self.assert_failed(result, says=["belongs to nobody", "chown -R 0 "])
+        subprocess.run(["bash", "-c", result.stderr[result.stderr.index("chown -R"):]], check=True)
+        self.ok(self.verb("clean"))
+
     @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
     def test_what_is_roots_serves_others_who_may_write_there(self):
         self.mark_cache()
@@ -363,6 +568,56 @@ class Private(CacheCase):
         self.cache.symlink_to(self.work / "real")
         self.ok(self.verb("setup", "packages"))
         self.assertTrue((self.work / "real/CACHEDIR.TAG").exists())
+
+
+class Messages(CacheCase):
+
+    def test_file_in_the_place_of_a_folder_is_named(self):
+        for name in ("logs", "tmp"):
+            self.mark_cache()
+            self.put("x", under=self.cache / "logs")
+            shutil.rmtree(self.cache / name)
+            self.put(name)
+            self.assert_failed(self.verb("setup", "packages"), says=[f"{self.cache}/{name} is no folder", "move it away"])
+            (self.cache / name).unlink()
+        self.ok(self.verb("setup", "packages"))
+
+    def test_folder_in_the_place_of_a_log_is_named(self):
+        self.mark_cache()
+        self.put("logs/qemu-source.log/x")
+        self.assert_failed(self.verb("setup", "qemu"), says=[f"{self.cache}/logs/qemu-source.log is no file", "move it away"])
+        shutil.rmtree(self.cache / "logs/qemu-source.log")
+        self.ok(self.verb("setup", "qemu"))
+
+    def test_remedy_is_a_directory_that_can_be(self):
+        result = self.verb("setup", "packages", PCIENIC_CACHE=str(self.checkout))
+        self.assert_failed(result, says=[f"such as {self.checkout}/pcienic-cache"])
+        self.ok(self.verb("setup", "packages", PCIENIC_CACHE=str(self.checkout / "pcienic-cache")))
+
+    def test_name_that_looks_like_an_option_is_one(self):
+        for _ in range(2):
+            result = self.shell('cd "$1"; exec "$checkout/pcienic" setup packages', self.work, fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_CACHE="-foo")
+            self.assertEqual(self.ok(result).stderr, "")
+        self.assertTrue((self.work / "-foo/CACHEDIR.TAG").exists())
+        self.ok(self.shell('cd "$1"; exec "$checkout/pcienic" clean', self.work, PCIENIC_CACHE="-foo"))
+        self.assertFalse((self.work / "-foo").exists())
+
+    def test_path_that_apt_cannot_have_is_refused(self):
+        for letter in '"\\':
+            self.assert_failed(self.verb("setup", "packages", PCIENIC_CACHE=f"{self.work}/a{letter}b"), says=["apt cannot be used there", "whose path has neither"])
+
+    def test_line_break_at_the_end_is_not_taken_off(self):
+        self.mark_cache()
+        self.put("tidy/" + "a1" * 32)
+        self.assert_failed(self.verb("setup", "packages", PCIENIC_CACHE=f"{self.cache}\n"), says=["has a blank or a colon in it"])
+        self.ok(self.verb("clean", PCIENIC_CACHE=f"{self.cache}\n"))
+        self.assertTrue((self.cache / "tidy").exists())
+        # A checkout beside another whose name is the same but for that.
+        beside = self.work / "checkout\n"
+        shutil.copytree(self.checkout, beside)
+        self.put_build()
+        subprocess.run([str(beside / "pcienic"), "clean"], check=False, capture_output=True, env=self.environment(PCIENIC_CACHE=str(self.work / "none")))
+        self.assertTrue((self.checkout / "build/CMakeCache.txt").exists())
 
 
 class Prune(CacheCase):

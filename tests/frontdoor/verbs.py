@@ -78,11 +78,15 @@ class Verbs(harness.FrontDoorCase):
             self.assert_failed(self.pcienic("demo", **{name: value}), status=2, says=[f"{name}={value}"])
         self.assertFalse(self.cache.exists())
 
-    def test_checkout_with_a_line_break_in_its_path_is_refused(self):
-        (self.work / "a\nb").mkdir()
-        self.checkout = self.checkout.rename(self.work / "a\nb/checkout")
-        self.assert_failed(self.pcienic("setup", "packages"), says=["line break", "move it"])
-        self.assertFalse(self.cache.exists())
+    def test_checkout_in_whose_path_cmake_cannot_build_is_refused(self):
+        for letter, shown in (("\n", "$'\\n'"), *((letter, f"'{letter}'") for letter in '[|;$#"\\')):
+            for name in (f"a{letter}b", f"checkout{letter}"):
+                with self.subTest(name):
+                    (self.work / name).mkdir()
+                    self.checkout = self.checkout.rename(self.work / name / "in" if name.startswith("a") else self.work / name)
+                    for verb in ("demo", "test", "shell", "setup"):
+                        self.assert_failed(self.pcienic(verb), says=[f"has {shown} in it", "move it to a path without that letter"])
+                    self.assertFalse(self.cache.exists())
 
     def test_cache_may_be_relative(self):
         result = self.shell('cd "$1"; cache=here; make_cache; echo "$cache $PCIENIC_CACHE"', self.work)
@@ -179,7 +183,7 @@ class Environment(harness.FrontDoorCase):
         self.assertTrue(path.startswith("PATH=/usr/bin:"), path)
 
     def test_cache_follows_the_documented_order(self):
-        ask = "cache_directory"
+        ask = "cache_directory; echo \"$cache\""
         self.assertEqual(self.shell(ask, PCIENIC_CACHE="/a").stdout, "/a\n")
         self.assertEqual(self.shell(f"unset PCIENIC_CACHE; {ask}", XDG_CACHE_HOME="/x").stdout, "/x/pcienic\n")
         self.assertEqual(self.shell(f"unset PCIENIC_CACHE XDG_CACHE_HOME; HOME=/h; {ask}").stdout, "/h/.cache/pcienic\n")

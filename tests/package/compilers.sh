@@ -8,7 +8,8 @@ set -euo pipefail
 source=${1:-} generated=${2:-}
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname -- "${BASH_SOURCE[0]}")/../../setup/cache.sh"
-open_cache "$(cache_directory)" || { printf '%s\n%s\n' "$cache_obstacle" "$cache_remedy" >&2; exit 1; }
+cache_directory
+open_cache "$cache" || { printf '%s\n%s\n' "$cache_obstacle" "$cache_remedy" >&2; exit 1; }
 
 named_compilers=(g++-12 g++-14 clang++-19)
 named_boosts=(1.81 1.83 1.92)

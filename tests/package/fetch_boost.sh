@@ -9,13 +9,16 @@ set -euo pipefail
 suite=$1 version=$2
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname -- "${BASH_SOURCE[0]}")/../../setup/cache.sh"
-open_cache "$(cache_directory)" || { printf '%s\n%s\n' "$cache_obstacle" "$cache_remedy" >&2; exit 1; }
+cache_directory
+open_cache "$cache" || { printf '%s\n%s\n' "$cache_obstacle" "$cache_remedy" >&2; exit 1; }
 target=$cache/boost-$version
+[[ ! -e $target && ! -L $target ]] || cache_made "$cache" "${target##*/}" ||
+    { echo "$target is there, and it is no unpacked Boost: move it away" >&2; exit 1; }
 
 # shellcheck disable=SC2016 # apt expands $(...), not the shell
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Component: main' | grep -v security | head -n 1)
 [[ -n $mirror ]] || { echo "apt names no mirror: run 'apt-get update' first" >&2; exit 1; }
-work=$(mktemp -d "$cache/tmp/boost.XXXXXX")
+work=$(mktemp -d "$cache/tmp/pcienic-boost.XXXXXXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 mkdir -p "$work"/{lists/partial,archives/partial}
 signed=/usr/share/keyrings/debian-archive-keyring.gpg
