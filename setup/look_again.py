@@ -118,6 +118,10 @@ class Build:
                     element.get("status") == "notrun" and not (skipped is not None and skipped.get("message", "").startswith("SKIP_"))):
                 yield Case(element, self.properties.get(element.get("name"), {}))
 
+    @staticmethod
+    def tests_in(report):
+        return len(list(xml.etree.ElementTree.parse(report).getroot().iter("testcase")))
+
     def groups(self, report):
         members = {}
         for case in self.failed(report):
@@ -168,6 +172,9 @@ def main():
         groups = build.groups(build.folder / "junit.xml")
     except (OSError, xml.etree.ElementTree.ParseError) as error:
         sys.exit(f"ctest failed, and left no JUnit file to look at: {error}")
+    if not build.tests_in(build.folder / "junit.xml"):
+        print("no test has that name or label: ./pcienic test -N lists all, ./pcienic test --print-labels the labels")
+        sys.exit(CTEST_FAILED)
     if not groups:
         sys.exit("ctest failed, and its JUnit file names no case that did")
     never = {group.title: why for group in groups if (why := group.why_never())}

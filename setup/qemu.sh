@@ -12,9 +12,9 @@ readonly QEMU_TARGETS=(x86_64-softmmu)
 
 # Only what a guest with an IOMMU needs. Firmware comes from packages; QEMU's own code is built without debug
 # information, which halves the build, and ours with it.
-# PCIENIC_QEMU_OPTIONS has more for configure, split at blanks: --enable-sanitizers. A cache of its own (PCIENIC_CACHE)
+# PCIENIC_QEMU_OPTIONS has more for configure, split at blanks and line breaks: --enable-sanitizers. A cache of its own (PCIENIC_CACHE)
 # then keeps the usual build tree as it is.
-read -r -a more_qemu_options <<<"${PCIENIC_QEMU_OPTIONS:-}"
+read -r -d '' -a more_qemu_options <<<"${PCIENIC_QEMU_OPTIONS:-}" || true
 readonly QEMU_OPTIONS=(
     --without-default-features --without-default-devices
     --enable-tcg --enable-kvm --enable-slirp --enable-fdt=system --enable-trace-backends=log

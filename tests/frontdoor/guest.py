@@ -15,6 +15,7 @@ from harness import ALL_INSTALLED
 # Builds nothing, and answers as the real one does: talk first, the image's directory last.
 BUILD_SH = """#!/bin/bash
 # SPDX-License-Identifier: MIT
+if [[ $1 == --help ]]; then echo "usage: build.sh CACHE_DIR [--kernel 6.12|a|b|iommufd]"; exit; fi
 echo "built${2:+ $*}" >>"$1/guest-built.log"
 [[ ! -e $1/refuse ]] || { echo "guest image: no kernel" >&2; exit 1; }
 mkdir -p "$1/guest-1"
@@ -24,9 +25,14 @@ echo "$1/guest-1"
 VMRUN = """#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 import json, os, sys
+if sys.argv[1] == "--parse-only":
+    sys.exit(0)
+if "broken" in sys.argv:
+    sys.exit(125)
 print(json.dumps({"arguments": sys.argv[1:], "qemu": os.environ["PCIENIC_QEMU"], "guest": os.environ["PCIENIC_GUEST"]}))
 sys.exit(7 if "fail" in sys.argv else 0)
 """
+EARLIER = '{\n "schema": "pcienic.bench/1",\n "runs": []\n}\n'
 CMAKE = """# SPDX-License-Identifier: MIT
 cmake_minimum_required(VERSION 3.25)
 project(small NONE)
@@ -39,7 +45,11 @@ add_test(NAME guest.bad COMMAND ${CMAKE_COMMAND} -E false)
 TOOLS = """# SPDX-License-Identifier: MIT
 add_custom_target(tool ALL COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/tools-were-built)
 # Says what it was asked, and shows the results that it was given.
-file(WRITE ${CMAKE_BINARY_DIR}/tools/pcienic-bench "#!/bin/sh\necho \"$@\"\ncat $(ls -A $(dirname \"$2\")/.run-*)\n")
+file(WRITE ${CMAKE_BINARY_DIR}/tools/pcienic-bench "#!/bin/sh
+echo \"$@\"
+case $2 in *wrong*) exit 1 ;; esac
+case $* in *--svg*wrong*) exit 1 ;; esac
+cat $(dirname \"$2\")/*.json\n")
 file(CHMOD ${CMAKE_BINARY_DIR}/tools/pcienic-bench PERMISSIONS OWNER_READ OWNER_EXECUTE)
 add_custom_target(pcienic-bench)
 """
@@ -97,7 +107,8 @@ class HandOver(harness.FrontDoorCase):
         result = self.verb("bench", "--quick", "--only", "dma", "--kernel", "a", "--kernel", "b", "--output", str(output))
         self.assertEqual(result.returncode, 0, result.stderr)
         shown, *runs = result.stdout.splitlines()
-        self.assertEqual(shown, f"show {output}/.run-0.json {output}/.run-1.json --json {output}/bench.json --svg {output}")
+        folder = f"{output}/pcienic-run[.][^/]*"
+        self.assertRegex(shown, f"^show {folder}/0.json {folder}/1.json --json {output}/bench.json --svg {output}$")
         self.assertEqual(len(runs), 2)
         for kernel, run in zip("ab", runs):
             words = json.loads(run)["arguments"]
@@ -108,10 +119,44 @@ class HandOver(harness.FrontDoorCase):
 
     def test_bench_leaves_its_results_in_the_build_folder_and_compares(self):
         earlier = self.work / "earlier.json"
-        earlier.write_text("{}", encoding="utf-8")
-        shown = self.verb("bench", "--compare", str(earlier)).stdout.splitlines()[0]
+        earlier.write_text(EARLIER, encoding="utf-8")
+        result = self.verb("bench", "--compare", str(earlier))
+        self.assertEqual(result.returncode, 0, result.stderr)
         output = f"{self.checkout}/build/bench"
-        self.assertEqual(shown, f"show {output}/.run-0.json --json {output}/bench.json --svg {output} --compare {earlier}")
+        self.assertRegex(result.stdout.splitlines()[0],
+                         f"^show {output}/pcienic-run[.][^/]*/0.json --json {output}/bench.json --svg {output} --compare {earlier}$")
+
+    def test_bench_measures_nothing_for_a_wrong_file_or_kernel(self):
+        wrong = self.work / "wrong.json"
+        wrong.write_text(EARLIER, encoding="utf-8")
+        result = self.verb("bench", "--compare", str(wrong))
+        self.assert_failed(result, says=[f"{wrong}: it is no bench.json of an earlier run"])
+        self.assertFalse((self.checkout / "build/bench").exists(), "it was measured first")
+        self.assert_failed(self.verb("bench", "--kernel", "a", "--kernel", "c"), status=2, says=["--kernel c: 6.12, a, b, iommufd"])
+
+    def test_bench_keeps_what_it_measured_when_it_fails(self):
+        kept = {}
+        for arguments, status in ((("--kernel", "a", "--kernel", "b"), 125), (("--output", str(self.work / "wrong")), 1)):
+            if status == 125:
+                self.put("guest-image/runner/vmrun", VMRUN.replace('"broken" in', '"b" in'), 0o755)
+            else:
+                self.put("guest-image/runner/vmrun", VMRUN, 0o755)
+            result = self.verb("bench", *arguments)
+            self.assertEqual(result.returncode, status, result.stderr)
+            kept = re.search(r"what was measured before is kept: .*/pcienic-bench show '(.*)'\n", result.stderr)
+            self.assertIn("pcienic-bench", pathlib.Path(kept[1]).read_text(encoding="utf-8"))
+        self.put("guest-image/runner/vmrun", VMRUN.replace('"broken" in', '"a" in'), 0o755)
+        output = self.work / "none"
+        result = self.verb("bench", "--kernel", "a", "--output", str(output))
+        self.assertNotIn("kept", result.stderr)
+        self.assertEqual(list(output.iterdir()), [])
+
+    def test_bench_leaves_what_others_have_in_its_folder(self):
+        output = self.work / "figures"
+        output.mkdir()
+        (output / ".run-0.json").write_text("precious", encoding="utf-8")
+        self.assertEqual(self.verb("bench", "--output", str(output)).returncode, 0)
+        self.assertEqual((output / ".run-0.json").read_text(encoding="utf-8"), "precious")
 
     def test_bench_exits_with_the_runners_status(self):
         self.put("guest-image/runner/vmrun", VMRUN.replace('7 if "fail" in sys.argv else 0', "125"), 0o755)
@@ -159,6 +204,23 @@ class HandOver(harness.FrontDoorCase):
         result = self.verb("test", "-R", "^unit[.]")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("100% tests passed, 0 tests failed out of 1", result.stdout)
+
+    def test_options_of_ours_may_stand_anywhere(self):
+        result = self.verb("test", "-R", "bad", "--until-fail", "2")
+        self.assertEqual(result.returncode, 8, result.stdout)
+        result = self.verb("test", "-R", "bad", "--look-again")
+        self.assertIn("broken: guest.bad", result.stdout)
+        result = self.verb("test", "-R", "good", "--until-fail=3", "-V")
+        self.assertEqual((result.returncode, result.stdout.count("Test command:")), (0, 3), result.stdout)
+
+    def test_filter_that_matches_nothing_is_red(self):
+        for arguments in (("-R", "typo"), ("-L", "unti"), ("-R", "typo", "--until-fail", "2"), ("-R", "[")):
+            result = self.verb("test", *arguments)
+            self.assertEqual(result.returncode, 8, result.stdout)
+            self.assertIn("No tests were found", result.stdout + result.stderr)
+        result = self.verb("test", "-R", "typo", "--look-again")
+        self.assertEqual(result.returncode, 8, result.stdout)
+        self.assertIn("no test has that name or label: ./pcienic test -N", result.stdout)
 
     def test_log_and_report_of_the_first_run_stay_when_it_is_looked_at_again(self):
         self.put("CMakeLists.txt", CMAKE.replace("-E false", "-E touch ${CMAKE_BINARY_DIR}/once").replace(

@@ -84,6 +84,11 @@ class Build(harness.FrontDoorCase):
         devices = self.kept_tree() / "source/configs/devices/x86_64-softmmu/pcienic.mak"
         self.assertIn("CONFIG_PCIENIC=y", devices.read_text(encoding="utf-8"))
 
+    def test_options_of_the_user_may_have_line_breaks(self):
+        self.program(self.setup_qemu(PCIENIC_QEMU_OPTIONS="--one --two\n--three\n"))
+        arguments = (self.kept_tree() / "build/arguments").read_text(encoding="utf-8").splitlines()
+        self.assertLessEqual({"--one", "--two", "--three"}, set(arguments))
+
     def test_device_that_not_every_qemu_lists_is_asked_for_where_it_is_listed(self):
         for modern, asked in ((False, False), (True, True)):
             with self.subTest(modern=modern):

@@ -4,6 +4,7 @@
 
 import pathlib
 import shutil
+import subprocess
 import time
 
 import harness
@@ -50,10 +51,52 @@ class Verbs(harness.FrontDoorCase):
         for arguments, says in ((("--fast",), "'--fast'"), (("--only", "speed"), "--only speed"), (("--only",), "needs a value"),
                                 (("--kernel",), "needs a value"), (("--output", ""), "needs a value"),
                                 (("--compare", str(self.work / "absent")), f"{self.work}/absent: there is no such file"),
+                                (("--compare", str(self.work)), f"{self.work}: there is no such file"),
+                                (("--compare", str(self.checkout / "pcienic")), "it is no bench.json of an earlier run"),
+                                (("--output", str(self.checkout / "pcienic")), "that is no folder to write to"),
                                 (("--output", "a", "--output", "b"), "--output a was given already"),
                                 (("--compare", "/dev/null", "--compare", "/dev/zero"), "was given already")):
             self.assert_failed(self.pcienic("bench", *arguments), status=2, says=[says, "pcienic help"])
         self.assertFalse((self.cache / "qemu.lock").exists())
+
+    def test_words_that_ctest_would_drop_are_refused_before_any_set_up(self):
+        for arguments, says in ((("unit",), "-L 'unit' (a label) or -R 'unit' (a name)"), (("--lable", "unit"), "did you mean '--label"),
+                                (("--until-fial", "3"), "did you mean '--until-fail'"), (("-L",), "-L needs a value"), (("-L", ""), "-L needs a value"),
+                                (("-L", "--look-again"), "--look-again is another option"), (("-R", "-L", "x"), "-L is another option"),
+                                (("-Lunit",), "-L unit"), (("-LEunit",), "-LE unit"), (("--label-regex=unit",), "--label-regex unit"), (("-L=unit",), "-L unit"),
+                                (("-L", "unit", "guest"), "'guest' is none"), (("--", "-N"), "did not"), (("",), "'' is none"),
+                                (("--test-dir", "x"), "itself"), (("--output-junit=x",), "itself"), (("--frobnicate",), "'--frobnicate'"),
+                                (("--until-fail", "3", "--until-fail", "4"), "--until-fail 3 was given already"), (("--look-again", "--look-again"), "twice"),
+                                (("--until-fail", "3", "--repeat", "until-pass:2"), "leave out one"), (("--repeat", "often"), "until-fail:N"),
+                                (("-R", "a", "--tests-regex", "b"), "-R a was given already"), (("-L", "unit", "--until-fail"), "needs a number")):
+            if arguments[0] == "--":
+                says = "'--'"
+            self.assert_failed(self.pcienic("test", *arguments), status=2, says=[says, "pcienic help"])
+        self.assertFalse((self.cache / "qemu.lock").exists())
+        self.assertFalse(list((self.cache / "logs").iterdir()), "a step of the set-up was begun")
+
+    def test_options_that_ctest_has_are_all_known(self):
+        help_text = subprocess.run(["ctest", "--help"], text=True, check=True, stdout=subprocess.PIPE).stdout
+        for word in ("-L", "-R", "-E", "-LE", "-FA", "-FS", "-FC", "-I", "-C", "-j", "--timeout", "--stop-time", "--repeat", "--test-load", "-O"):
+            self.assertIn(f"\n  {word}", help_text)
+            self.assertEqual(self.shell('. "$checkout/setup/words.sh"; test_options "$@"; printf "%s\\n" "${ctest_words[@]}"', word,
+                                        "until-fail:2" if word == "--repeat" else "2").stdout.splitlines()[0], word)
+        for words in (("-N",), ("-V",), ("-j8",), ("-L", "a", "-L", "b"), ("--show-only=json-v1",), ("-R", "^a[.]b c$", "-E", "d"), ("--rerun-failed", "-VV")):
+            self.assertEqual(self.shell('. "$checkout/setup/words.sh"; test_options "$@"; printf "%s\\n" "${ctest_words[@]}"', *words).stdout.splitlines(), [*words])
+
+    def test_what_the_runner_would_refuse_is_refused_before_any_set_up(self):
+        shutil.copytree(harness.CHECKOUT / "guest-image", self.checkout / "guest-image")
+        for arguments in (("run", "--"), ("run", "--", ""), ("run", "a -- b"), ("run", "--devcie", "x", "--", "ls"), ("run", "--kernel", "nonsense", "--", "ls"),
+                          ("run", "--kernel=", "--", "ls"), ("run", "--kernel=nonsense", "--", "ls"), ("run", "--iommu-width", "7", "--", "ls"), ("shell", "ls"),
+                          ("shell", "--", "ls"), ("shell", "--kernel", "nonsense"), ("run", "--no-bind", "--driver", "none", "--", "ls"), ("run", "", "--", "ls")):
+            self.assertEqual(self.pcienic(*arguments).returncode, 2, arguments)
+        self.assertIn("cloud", self.pcienic("run", "--kernel", "nonsense", "--", "ls").stderr)
+        result = self.pcienic("run", "--no-bind", "--help")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("--iommu-width", result.stdout)
+        self.assertFalse(list((self.cache / "logs").iterdir()), "a step of the set-up was begun")
+        # A command may say what it likes.
+        self.assert_failed(self.pcienic("run", "--append", "--kernel", "--", "ls", "--kernel", "nonsense", fakes={"apt-get": "return 1", "dpkg-query": "return 1"}), says=["packages"])
 
     def test_help_of_a_verb_is_not_preceded_by_any_set_up(self):
         shutil.copytree(harness.CHECKOUT / "guest-image/runner", self.checkout / "guest-image/runner")
@@ -76,6 +119,7 @@ class Verbs(harness.FrontDoorCase):
     def test_wrong_environment_is_refused_before_any_set_up(self):
         for name, value in (("PCIENIC_JOBS", "many"), ("PCIENIC_JOBS", "0"), ("PCIENIC_ACCEL", "hvf")):
             self.assert_failed(self.pcienic("demo", **{name: value}), status=2, says=[f"{name}={value}"])
+        self.assert_failed(self.pcienic("demo", PCIENIC_QEMU="qemu", PCIENIC_QEMU_OPTIONS="--x"), status=2, says=["unset one of them"])
         self.assertFalse(self.cache.exists())
 
     def test_checkout_in_whose_path_cmake_cannot_build_is_refused(self):
