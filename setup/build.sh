@@ -37,6 +37,22 @@ check_build() {
         die "$build is there, and $build_obstacle" "move it away: the build needs that name"
 }
 
+# PCIENIC_BUILD: a build folder of the user's own, which nothing is built in.
+check_given_build() {
+    local real
+    [[ -n ${PCIENIC_BUILD:-} ]] || return 0
+    real_path "$PCIENIC_BUILD"
+    [[ $real == "$build" || -d $real/tools ]] ||
+        die "PCIENIC_BUILD=$PCIENIC_BUILD is no finished build folder: it has no tools" \
+            "name one that CMake has built, or unset it to have ${build@Q} built"
+    export PCIENIC_BUILD=$real
+}
+build_is_given() { [[ -n ${PCIENIC_BUILD:-} && $PCIENIC_BUILD != "$build" ]]; }
+# refuse_given_build VERB
+refuse_given_build() {
+    ! build_is_given || usage_error "PCIENIC_BUILD=$PCIENIC_BUILD is for demo, run and shell, and $1 uses $build: unset it"
+}
+
 configure_build() {
     umask "$users_umask"
     cd "$checkout"
@@ -87,8 +103,21 @@ setup_test_kernels() {
     done
 }
 
+# PCIENIC_GUEST: an image of the user's own.
+check_given_guest() {
+    local real name
+    [[ -n ${PCIENIC_GUEST:-} ]] || return 0
+    real_path "$PCIENIC_GUEST"
+    for name in vmlinuz base.cpio.gz; do
+        [[ -f $real/$name ]] || die "PCIENIC_GUEST=$PCIENIC_GUEST is no guest image: it has no $name" \
+            "name a folder that guest-image/build.sh made, or unset it to have one built"
+    done
+    export PCIENIC_GUEST=$real
+}
+
 setup_guest() {
     local answer
+    [[ -z ${PCIENIC_GUEST:-} ]] || return 0
     answer=$(mktemp -- "$cache/tmp/pcienic-guest.XXXXXXXXXX")
     # It locks the cache itself: the runner calls it, too, for another kernel.
     step "building the guest" guest run_guest_builder "$answer"

@@ -29,7 +29,8 @@ if sys.argv[1] == "--parse-only":
     sys.exit(0)
 if "broken" in sys.argv:
     sys.exit(125)
-print(json.dumps({"arguments": sys.argv[1:], "qemu": os.environ["PCIENIC_QEMU"], "guest": os.environ["PCIENIC_GUEST"]}))
+print(json.dumps({"arguments": sys.argv[1:], "qemu": os.environ["PCIENIC_QEMU"], "guest": os.environ["PCIENIC_GUEST"],
+                  "build": os.environ["PCIENIC_BUILD"]}))
 sys.exit(7 if "fail" in sys.argv else 0)
 """
 EARLIER = '{\n "schema": "pcienic.bench/1",\n "runs": []\n}\n'
@@ -72,8 +73,8 @@ class HandOver(harness.FrontDoorCase):
         path.write_text(text, encoding="utf-8")
         path.chmod(mode)
 
-    def verb(self, *arguments):
-        return self.pcienic(*arguments, fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(self.tree))
+    def verb(self, *arguments, **variables):
+        return self.pcienic(*arguments, fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC=str(self.tree), **variables)
 
     def handed_over(self, result):
         self.assertEqual(result.returncode, 0, result.stderr)
@@ -90,6 +91,25 @@ class HandOver(harness.FrontDoorCase):
         told = self.handed_over(self.verb("run", "--", "true"))
         self.assertTrue(told["qemu"].startswith(str(self.cache)) and told["qemu"].endswith("/qemu-system-x86_64"), told)
         self.assertEqual(told["guest"], str(self.cache / "guest-1"))
+
+    def test_guest_and_build_folder_of_the_users_own_are_used(self):
+        guest, build = self.work / "my guest", self.work / "my build"
+        self.assert_failed(self.verb("run", "--", "true", PCIENIC_GUEST=str(guest)), says=[f"PCIENIC_GUEST={guest} is no guest image: it has no vmlinuz"])
+        self.assert_failed(self.verb("run", "--", "true", PCIENIC_BUILD=str(build)), says=[f"PCIENIC_BUILD={build} is no finished build folder"])
+        self.assertFalse(self.cache.exists())
+        (build / "tools").mkdir(parents=True)
+        guest.mkdir()
+        for name in ("vmlinuz", "base.cpio.gz"):
+            (guest / name).write_text("", encoding="utf-8")
+        told = self.handed_over(self.verb("run", "--", "true", PCIENIC_GUEST=str(guest), PCIENIC_BUILD=str(build)))
+        self.assertEqual((told["guest"], told["build"]), (str(guest), str(build)))
+        self.assertFalse((self.cache / "guest-built.log").exists())
+        self.assertFalse((self.checkout / "build").exists())
+        for verb in ("test", "bench", "setup"):
+            self.assert_failed(self.verb(verb, PCIENIC_BUILD=str(build)), status=2, says=["is for demo, run and shell", "unset it"])
+        # As the tests of `test` find it.
+        told = self.handed_over(self.verb("run", "--", "true", PCIENIC_BUILD=f"{self.checkout}/./build"))
+        self.assertEqual((told["guest"], told["build"]), (str(self.cache / "guest-1"), f"{self.checkout}/build"))
 
     def test_guests_verbs_compile_the_tools_and_not_the_tests(self):
         self.handed_over(self.verb("run", "--", "true"))
