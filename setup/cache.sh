@@ -96,7 +96,7 @@ cache_made() {
             [[ $2 =~ $CACHE_SOURCES && -d $path/source && -f $path/version ]] ||
             [[ $2 =~ $CACHE_BOOSTS && -d $path/usr/include/boost ]] || cache_half_made "$1" "$2"
     else
-        [[ -f $path && ($2 =~ $CACHE_FILES || ($2 =~ $CACHE_LOCKS && ! -s $path)) ]]
+        [[ -f $path && ($2 =~ $CACHE_FILES || ($2 =~ $CACHE_LOCKS && ! -s $path)) ]] || cache_half_made "$1" "$2"
     fi
 }
 
@@ -118,6 +118,10 @@ cache_half_made() {
     if [[ ${2%.*} == tmp/guest ]]; then
         # What guest-image/build.sh said to an earlier version: the image's path, at its end.
         [[ -f $path ]] && [[ ! -s $path || $(tail -n 1 -- "$path") =~ /guest-$CACHE_KEY$ ]]
+        return
+    fi
+    if [[ ${2%.*} == "$CACHE_MARK" ]]; then
+        [[ -f $path ]] && [[ ! -s $path || $(tail -n 1 -- "$path") == "$CACHE_OWNER" ]]
         return
     fi
     [[ -n $pattern && -d $path ]] && cache_entries "$path" || return

@@ -113,6 +113,8 @@ copy_qemu() {
 find_qemu_source() {
     local work
     if [[ -n ${PCIENIC_QEMU_SRC:-} ]]; then
+        # find and tar would take -name for an option.
+        [[ $PCIENIC_QEMU_SRC == /* ]] || PCIENIC_QEMU_SRC=$PWD/$PCIENIC_QEMU_SRC
         [[ -f $PCIENIC_QEMU_SRC/VERSION && -f $PCIENIC_QEMU_SRC/hw/Kconfig ]] ||
             die "PCIENIC_QEMU_SRC=$PCIENIC_QEMU_SRC is not a QEMU source tree: it has no VERSION and hw/Kconfig" \
                 "name the top of an unpacked QEMU source, or unset it for this machine's own source package"
@@ -251,14 +253,16 @@ prune_qemu() {
 # The user's own QEMU, found in PATH or by its path; nothing of it is built.
 take_given_qemu() {
     local given said
-    given=$(type -P -- "$PCIENIC_QEMU") ||
+    given=$(type -P -- "$PCIENIC_QEMU" && printf .) ||
         die "PCIENIC_QEMU=$PCIENIC_QEMU is not there, or not executable" "name a qemu-system program, or unset it to have QEMU built"
+    given=${given%$'\n.'}
+    [[ $given == /* ]] || given=$PWD/$given
     said=$("$given" --version 2>&1 </dev/null | head -n 1) || true
     [[ $said == "QEMU emulator version "* ]] ||
         die "PCIENIC_QEMU=$PCIENIC_QEMU is no qemu-system program: its --version says '$said'" \
             "name a qemu-system program, or unset it to have QEMU built"
-    PCIENIC_QEMU=$(realpath -s -- "$given")
-    export PCIENIC_QEMU
+    PCIENIC_QEMU=$(realpath -sz -- "$given" | tr '\0' /)
+    export PCIENIC_QEMU=${PCIENIC_QEMU%/}
 }
 
 setup_qemu() {

@@ -152,7 +152,7 @@ class EarlierVersion(CacheCase):
         super().setUp()
         self.cache = self.work / "pcienic"
         self.put(*self.NAMES)
-        self.put(*self.LOCKS, "tmp/guest.AbC123", text="")
+        self.put(*self.LOCKS, "tmp/guest.AbC123", "CACHEDIR.TAG.st4le5", text="")
         for name, text in self.PROOFS.items():
             self.put(name, text=text)
         (self.cache / "qemu-source-bookworm").symlink_to("qemu-src-7.2+dfsg-7+deb12u18")

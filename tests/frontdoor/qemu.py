@@ -60,6 +60,11 @@ class Build(harness.FrontDoorCase):
         self.assertIn(b"/* edited */", second.read_bytes())
         self.assertEqual(self.times("configured"), configured)
 
+    def test_tree_may_be_named_as_an_option_is(self):
+        self.tree.rename(self.work / "-tree")
+        result = self.shell('cd "$1"; exec "$checkout/pcienic" setup qemu', self.work, fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU_SRC="-tree")
+        self.assertTrue(self.program(result).is_file())
+
     def test_two_clones_with_one_content_share_one_program(self):
         first = self.program(self.setup_qemu())
         self.checkout.rename(self.work / "elsewhere")
@@ -177,6 +182,10 @@ class Given(harness.FrontDoorCase):
         self.given("echo 'QEMU emulator version 9.2.4'")
         result = self.pcienic("setup", "qemu", fakes={"dpkg-query": ALL_INSTALLED}, PCIENIC_QEMU="my qemu", PATH=f"{self.work}:/usr/bin:/bin")
         self.assertEqual((result.returncode, result.stdout), (0, f"QEMU:  {self.work}/my qemu\n"), result.stderr)
+
+    def test_may_end_in_a_line_break(self):
+        result = self.given("echo 'QEMU emulator version 9.2.4'", name="qemu\n")
+        self.assertEqual((result.returncode, result.stdout), (0, f"QEMU:  {self.work}/qemu\n\n"), result.stderr)
 
     def test_that_is_none_is_refused(self):
         self.assert_failed(self.given("echo 'qemu-img version 7.2.22'"), says=["my qemu is no qemu-system program", "qemu-img version 7.2.22"])
