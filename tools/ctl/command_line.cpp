@@ -72,7 +72,9 @@ class Parser {
         line.add_flag("-v,--verbose", options.verbose, "Report each access on stderr");
         add_trace_options(line, options.trace);
         add_register_operations(line, chosen_);
+        add_dump_operation(line, chosen_);
         add_observe_operations(line, chosen_);
+        add_diff_operation(line, chosen_);
         add_device_operations(line, chosen_);
         add_binding_operations(line, chosen_);
         add_with_operation(line, chosen_);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// wait, watch, diff
+// wait, watch
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 #include <poll.h>
@@ -7,13 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <fstream>
 #include <limits>
-#include <map>
 #include <ostream>
 #include <utility>
 
-#include "cli/input.hpp"
 #include "cli/interruption.hpp"
 #include "cli/json_text.hpp"
 #include "cli/number.hpp"
@@ -236,101 +233,11 @@ class Watch : public Operation {
     std::vector<std::optional<std::uint64_t>> previous_;
 };
 
-using Values = std::map<std::string, std::uint64_t>;
-
-/// Two dumps, or a dump and the device; a difference is exit code 5.
-class Diff : public Operation {
-  public:
-    void add_options(cli::Options& options) {
-        options.add_option("files", files_, "Two files that 'dump --json' wrote, or one and --live")
-            .required()
-            .type_name("FILE");
-        options.add_flag("--live", live_, "Compare with the device as it is now");
-    }
-
-    void prepare(Session& session) override {
-        if (files_.size() != (live_ ? 1 : 2)) {
-            throw Failure{Exit::usage, "diff compares two files, or one with --live: name them"};
-        }
-        before_ = load(files_[0]);
-        if (!live_) after_ = load(files_[1]);
-        if (live_) static_cast<void>(session.scope(false));
-    }
-
-    void explain(Session& session) override {
-        if (live_)
-            fmt::print(session.output().stream(), "would read the {} registers of {}\n", before_.size(), files_[0]);
-    }
-
-    [[nodiscard]] Heeds heeds() const override { return live_ ? kHeedsAll : kHeedsForm; }
-
-    Exit run(Session& session) override {
-        if (live_) after_ = read(session);
-        cli::Document document{.schema = "pcienic.diff/1",
-                               .columns = {{.key = "name", .title = "REGISTER"},
-                                           {.key = "a_hex", .title = "A", .right = true},
-                                           {.key = "b_hex", .title = "B", .right = true}},
-                               .raw_key = "name"};
-        Values all = before_;
-        all.insert(after_.begin(), after_.end());
-        for (const auto& [name, unused] : all) add_difference(document.rows, name);
-        const bool same = document.rows.empty();
-        if (!same || !session.output().is_text()) session.emit(document);
-        return same ? Exit::ok : Exit::check_failed;
-    }
-
-  private:
-    void add_difference(Json& rows, const std::string& name) const {
-        const auto a = before_.find(name);
-        const auto b = after_.find(name);
-        if (a != before_.end() && b != after_.end() && a->second == b->second) return;
-        Json row{{"name", name}};
-        if (a != before_.end()) cli::put_number(row, "a", a->second, 32);
-        if (b != after_.end()) cli::put_number(row, "b", b->second, 32);
-        rows.push_back(row);
-    }
-
-    static Values load(const std::string& file) {
-        constexpr std::size_t kLongestDump = std::size_t{64} << 20;
-        const Json document = Json::parse(cli::read_file(file, kLongestDump), nullptr, false);
-        if (document.is_discarded() || !document.is_object() || document.value("schema", "") != "pcienic.dump/1") {
-            refuse(file);
-        }
-        try {
-            Values values;
-            for (const Json& row : document.at("data"))
-                values[row.at("name").get<std::string>()] = row.at("value").get<std::uint64_t>();
-            return values;
-        } catch (const Json::exception&) {
-            refuse(file);
-        }
-    }
-
-    [[noreturn]] static void refuse(const std::string& file) {
-        throw Failure{Exit::usage,
-                      fmt::format("{}: is not a dump: make one with 'pcienic-ctl dump --json > {}'", file, file)};
-    }
-
-    [[nodiscard]] Values read(Session& session) const {
-        Values values;
-        for (const auto& [name, unused] : before_) {
-            values[name] = session.bus().load(parse_place(name, session.scope(false)));
-        }
-        return values;
-    }
-
-    std::vector<std::string> files_;
-    bool live_ = false;
-    Values before_;
-    Values after_;
-};
-
 }  // namespace
 
 void add_observe_operations(cli::Options& line, Chosen& chosen) {
     add_operation<Wait>(line, chosen, "wait", "Wait until a register or field has a value");
     add_operation<Watch>(line, chosen, "watch", "Show registers or fields whenever they change");
-    add_operation<Diff>(line, chosen, "diff", "Compare two dumps, or a dump and the device");
 }
 
 }  // namespace pcienic::ctl

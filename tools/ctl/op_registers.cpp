@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// regs, read, write, set, clear, toggle, dump
+// regs, read, write, set, clear, toggle
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <fstream>
 #include <ostream>
 
 #include "cli/suggest.hpp"
@@ -254,106 +253,6 @@ class Change : public Operation {
     std::vector<WritePlan> plans_;
 };
 
-class Dump : public Operation {
-  public:
-    void add_options(cli::Options& options) {
-        options
-            .add_option("what", patterns_,
-                        "PATTERN of names, as IRQ_*, or [BARn:]OFFSET[.w]+BYTES; default: every register")
-            .type_name("WHAT");
-        options.add_flag("-a,--all", all_, "Also the elements of arrays that are 0");
-        options.add_flag("--include-rc", include_rc_, "Also registers that reading clears");
-        options.add_option("--bin", file_, "Write the bytes of the values, in order, to this file instead")
-            .type_name("FILE");
-    }
-
-    void prepare(Session& session) override {
-        ranges_.clear();
-        const Scope scope = session.scope(false);
-        if (patterns_.empty() && !scope.is_pcienic) {
-            throw Failure{Exit::usage, fmt::format("device {} has no register names here: name a range, as BAR0:0+64",
-                                                   scope.device)};
-        }
-        if (patterns_.empty()) patterns_ = {"*"};
-        std::uint64_t accesses = 0;
-        for (const std::string& pattern : patterns_) {
-            const std::size_t known = ranges_.size();
-            add_ranges(pattern, scope);
-            for (std::size_t i = known; i < ranges_.size(); ++i) accesses += ranges_[i].accesses;
-            if (file_.empty()) check_count(pattern, accesses);
-        }
-    }
-
-    void explain(Session& session) override {
-        for (const Range& range : ranges_) {
-            const Place first = range.place(0);
-            fmt::print(session.output().stream(), "would read {} bits of {}{}\n", range.width, first.name,
-                       range.accesses == 1 ? "" : fmt::format(", and {} more behind it", range.accesses - 1));
-        }
-    }
-
-    [[nodiscard]] Heeds heeds() const override {
-        Heeds heeds = kHeedsAll;
-        heeds.form = file_.empty();
-        return heeds;
-    }
-
-    Exit run(Session& session) override {
-        if (!file_.empty()) return save(session.bus());
-        cli::Document document{.schema = "pcienic.dump/1", .columns = value_columns(), .raw_key = "value_hex"};
-        for (const Range& range : ranges_) {
-            for (std::uint64_t i = 0; i < range.accesses; ++i) {
-                const Place place = range.place(i);
-                const std::uint64_t value = session.bus().load(place);
-                const bool element_of_array = place.element && place.element->reg->count > 1;
-                if (value != 0 || all_ || !element_of_array) document.rows.push_back(value_row(place, value));
-            }
-        }
-        document.device = session.device_json();
-        session.emit(document);
-        return Exit::ok;
-    }
-
-  private:
-    void add_ranges(const std::string& pattern, const Scope& scope) {
-        if (is_offset(pattern)) return ranges_.push_back(parse_range(pattern, scope));
-        if (!scope.is_pcienic) static_cast<void>(parse_places(pattern, scope));  // says that there are no names
-        const std::vector<Element> elements = elements_matching(pattern);
-        if (elements.empty()) {
-            throw Failure{Exit::usage, fmt::format("'{}': no register matches{}: 'pcienic-ctl regs' lists all", pattern,
-                                                   cli::did_you_mean(pattern, register_names()))};
-        }
-        for (const Element& element : elements) {
-            const Place place = place_of(element);
-            const bool clears = place.bits->rc != 0 && !include_rc_;
-            if (place.bits->wo != 0 || clears) continue;
-            ranges_.push_back({.bar = place.bar, .offset = place.offset, .width = place.width, .described = true});
-        }
-    }
-
-    /// As they are read, since a BAR may be larger than what one wants in memory.
-    [[nodiscard]] Exit save(Bus& bus) const {
-        std::ofstream stream{file_, std::ios::binary};
-        for (const Range& range : ranges_) {
-            for (std::uint64_t i = 0; stream && i < range.accesses; ++i) {
-                const std::uint64_t value = bus.load(range.bare(i));
-                for (unsigned at = 0; at < range.width; at += 8) stream.put(static_cast<char>(value >> at));
-            }
-        }
-        stream.close();
-        if (!stream)
-            throw Failure{Exit::failure,
-                          fmt::format("{}: could not be written: check the path and the free space", file_)};
-        return Exit::ok;
-    }
-
-    std::vector<std::string> patterns_;
-    bool all_ = false;
-    bool include_rc_ = false;
-    std::string file_;
-    std::vector<Range> ranges_;
-};
-
 }  // namespace
 
 void add_register_operations(cli::Options& line, Chosen& chosen) {
@@ -364,7 +263,6 @@ void add_register_operations(cli::Options& line, Chosen& chosen) {
     add_operation<Change<Verb::clear>>(line, chosen, "clear",
                                        "Clear a field's bits; rw1c bits are cleared by writing ones to them alone");
     add_operation<Change<Verb::toggle>>(line, chosen, "toggle", "Turn a field's bits around");
-    add_operation<Dump>(line, chosen, "dump", "Read every register that reading does not change");
 }
 
 }  // namespace pcienic::ctl

@@ -66,7 +66,9 @@ void add_operation(cli::Options& line, Chosen& chosen, const std::string& name, 
 }
 
 void add_register_operations(cli::Options& line, Chosen& chosen);
+void add_dump_operation(cli::Options& line, Chosen& chosen);
 void add_observe_operations(cli::Options& line, Chosen& chosen);
+void add_diff_operation(cli::Options& line, Chosen& chosen);
 void add_device_operations(cli::Options& line, Chosen& chosen);
 void add_binding_operations(cli::Options& line, Chosen& chosen);
 void add_with_operation(cli::Options& line, Chosen& chosen);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What pcienic-ctl does with a device; binding is in ctl_bind_test.cpp.
+// What pcienic-ctl does with a device; binding is in ctl_bind_test.cpp, dump and diff in ctl_dump_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -227,7 +227,7 @@ TEST_F(Ctl, VerboseTellsOfEachAccess) {
               "read32 BAR0+0x418 -> 0x00000005\n");
 }
 
-// --- regs, dump, diff -----------------------------------------------------------------------------------------------
+// --- regs -----------------------------------------------------------------------------------------------------------
 
 TEST_F(Ctl, RegsNeedsNoDevice) {
     const Outcome result = run({"regs", "SCRATCH*"});
@@ -247,77 +247,6 @@ TEST_F(Ctl, RegsListsFieldsAndMeanings) {
 
 TEST_F(Ctl, RegsRefusesAPatternWithoutMatch) {
     EXPECT_REFUSED(run({"regs", "SCRATHC"}), 2, HasSubstr("did you mean SCRATCH?"));
-}
-
-TEST_F(Ctl, DumpShowsEveryReadableRegister) {
-    const Json data = document({"dump"})["data"];
-    EXPECT_EQ(data.size(), 19u) << "arrays that are 0 are left out";
-    for (const Json& row : data) EXPECT_NE(row["name"], "IRQ_TEST") << "write-only";
-    EXPECT_EQ(document({"dump", "--all"})["data"].size(), 19u + 2 * 64);
-    EXPECT_EQ(document({"dump", "IRQ_MASK", "--all"})["data"].size(), 64u);
-    EXPECT_EQ(document({"dump", "BAR4:0+64"})["data"].size(), 16u);
-    EXPECT_REFUSED(sim({"dump", "NOTHING*"}), 2, HasSubstr("no register matches"));
-}
-
-TEST_F(Ctl, DumpShowsNonzeroElementsOfArrays) {
-    EXPECT_THAT(text({"write", "IRQ_MASK0=5", ":", "dump", "IRQ_*"}), HasSubstr("IRQ_MASK0   0x300   0x00000005"));
-}
-
-TEST_F(Ctl, DumpWritesBytes) {
-    const std::string path = file("bytes", "");
-    EXPECT_EQ(text({"dump", "ID", "--bin", path}), "");
-    std::ifstream stream{path};
-    EXPECT_EQ((std::string{std::istreambuf_iterator<char>{stream}, {}}), "pcin");
-    EXPECT_EQ(sim({"dump", "ID", "--bin", "/nonexistent/x"}).code, 1);
-}
-
-TEST_F(Ctl, DumpListsOnlySoMuchButSavesAny) {
-    EXPECT_REFUSED(sim({"dump", "BAR4:0+16M"}), 2, HasSubstr("4194304 accesses, and at most 65536"),
-                   HasSubstr("'dump --bin FILE BAR4:0+16M'"));
-    EXPECT_REFUSED(sim({"--json", "dump", "BAR4:0+256k", "BAR4:0+4"}), 2, HasSubstr("65537 accesses"));
-    EXPECT_REFUSED(sim({"read", "BAR4:0+257k"}), 2, HasSubstr("dump --bin"));
-    const std::string path = file("bytes", "");
-    text({"write", "BAR4:0x10=0x04030201", "BAR4:0xfffffc=0xdeadbeef", ":", "dump", "ID", "BAR4:0+16M", "--bin", path});
-    std::ifstream stream{path};
-    const std::string bytes{std::istreambuf_iterator<char>{stream}, {}};
-    ASSERT_EQ(bytes.size(), 4u + (16u << 20)) << "in order: the register, then the range";
-    EXPECT_EQ(bytes.substr(0, 4), "pcin");
-    EXPECT_EQ(bytes.substr(4 + 0x10, 4), "\x01\x02\x03\x04");
-    EXPECT_EQ(bytes.substr(bytes.size() - 4), "\xef\xbe\xad\xde");
-    EXPECT_EQ(text({"-n", "dump", "BAR4:0+16M", "--bin", path}),
-              "would read 32 bits of BAR4:0x000, and 4194303 more behind it\n");
-}
-
-TEST_F(Ctl, DiffComparesDumps) {
-    const std::string a = file("a.json", text({"dump", "--json"}));
-    const std::string b = file("b.json", text({"--json", "dump"}));
-    EXPECT_EQ(run({"diff", a, b}).code, 0);
-    EXPECT_EQ(run({"diff", a, b}).out, "");
-    Json changed = Json::parse(std::ifstream{a});
-    changed["data"][3]["value"] = 42;
-    const Outcome result = run({"diff", a, file("c.json", changed.dump())});
-    EXPECT_EQ(result.code, 5);
-    EXPECT_EQ(result.out,
-              "REGISTER           A           B\n"
-              "SCRATCH   0x00000000  0x0000002a\n");
-}
-
-TEST_F(Ctl, DiffComparesADumpWithTheDevice) {
-    const std::string a = file("a.json", text({"dump", "--json"}));
-    EXPECT_EQ(sim({"diff", "--live", a}).code, 0);
-    const Outcome result = sim({"write", "--no-readback", "SCRATCH=9", ":", "diff", "--live", a});
-    EXPECT_EQ(result.code, 5);
-    EXPECT_THAT(result.out, HasSubstr("SCRATCH   0x00000000  0x00000009"));
-}
-
-TEST_F(Ctl, DiffRefusesWhatIsNoDump) {
-    EXPECT_REFUSED(run({"diff", "/nonexistent", "/nonexistent"}), 2, HasSubstr("cannot be read"));
-    EXPECT_REFUSED(run({"diff", "/tmp", "/tmp"}), 2, HasSubstr("is a folder"));
-    EXPECT_REFUSED(run({"run", "/tmp"}), 2, HasSubstr("is a folder"));
-    const std::string hollow = file("z.json", R"({"schema": "pcienic.dump/1", "data": [{"name": 1}]})");
-    EXPECT_REFUSED(run({"diff", hollow, hollow}), 2, AllOf(HasSubstr("is not a dump"), HasSubstr("dump --json")));
-    EXPECT_REFUSED(run({"diff", file("x.json", "[]"), file("y.json", "{")}), 2, HasSubstr("is not a dump"));
-    EXPECT_REFUSED(run({"diff", "a"}), 2, HasSubstr("two files"));
 }
 
 // --- wait, watch ----------------------------------------------------------------------------------------------------
