@@ -52,17 +52,35 @@ std::uint64_t mask_of(Verb verb, const Assignment& assignment, const Place& plac
         if (!assignment.mask) return place.mask();
         if (place.field != nullptr)
             refuse(place, "a field needs no mask", fmt::format("write {}=VALUE", assignment.place));
-        return parse_value(*assignment.mask, place);
+        const std::uint64_t mask = parse_value(*assignment.mask, place);
+        if (mask == 0)
+            refuse(place, "the mask names no bits",
+                   fmt::format("write {}={}, or give the bits that are meant as MASK", assignment.place,
+                               *assignment.value));
+        return mask;
     }
     if (assignment.mask) refuse(place, "a mask is for write only", fmt::format("write {}=BITS", assignment.place));
-    if (assignment.value) return parse_value(*assignment.value, place) << place.shift();
+    if (assignment.value) {
+        const std::uint64_t mask = parse_value(*assignment.value, place) << place.shift();
+        if (mask == 0)
+            refuse(place, fmt::format("{} names no bits", *assignment.value),
+                   fmt::format("give those that are meant: {}=BITS", assignment.place));
+        return mask;
+    }
     if (place.field == nullptr)
         refuse(place, "needs to be told which bits", fmt::format("write {}=BITS, or name a field", assignment.place));
     return place.mask();
 }
 
 std::uint64_t value_of(Verb verb, const Assignment& assignment, const Place& place, std::uint64_t mask) {
-    if (verb == Verb::write) return (parse_value(*assignment.value, place) << place.shift()) & mask;
+    if (verb == Verb::write) {
+        const std::uint64_t value = parse_value(*assignment.value, place) << place.shift();
+        if (const std::uint64_t lost = value & ~mask; lost != 0)
+            refuse(place, fmt::format("the value has the bits {:#x}, which the mask {:#x} leaves out", lost, mask),
+                   fmt::format("write {0}={1:#x}/{2:#x}, or {0}={3:#x}/{4:#x}", assignment.place, value & mask, mask,
+                               value, value | mask));
+        return value;
+    }
     const bool writes_zeros = verb == Verb::clear && (bits_of(place).w1c & mask) == 0;
     return writes_zeros ? 0 : mask;
 }
@@ -73,6 +91,14 @@ std::uint64_t keep_of(const Bits& bits, const Place& place, std::uint64_t mask) 
     const std::uint64_t write_one = bits.w1c | bits.w1s;
     const std::uint64_t others = place.full_mask() & ~mask & ~write_one & ~bits.wo;
     return (mask & write_one) == mask ? others & bits.rw : others;
+}
+
+/// The bits that should read back as they are written. What a device ignores reads back otherwise, which is what
+/// --verify is for: reserved bits that are set, and with --force all that the table speaks against.
+std::uint64_t verify_mask_of(const WritePlan& plan, const Bits& bits, bool force) {
+    const std::uint64_t acts = bits.w1c | bits.w1s | bits.wo;
+    if (force) return plan.mask & ~acts;
+    return plan.mask & (bits.rw | (plan.value & ~bits.defined));
 }
 
 std::string warning_of(const Place& place, std::uint64_t value) {
@@ -117,7 +143,9 @@ WritePlan plan_write(Verb verb, const Assignment& assignment, const Scope& scope
     if (plan.toggle) plan.keep = place.full_mask() & ~(bits.w1c | bits.w1s);
     plan.read_before = plan.needs_old() || (options.read_back && is_harmless_to_read(place));
     plan.read_after = options.verify || (options.read_back && is_harmless_to_read(place));
-    plan.verify_mask = plan.mask & bits.rw;
+    plan.verify_mask = verify_mask_of(plan, bits, options.force);
+    if (options.verify && plan.verify_mask == 0)
+        refuse(place, "none of these bits reads back as it is written", "leave out --verify, and read what it changes");
     plan.warning = warning_of(place, plan.value);
     return plan;
 }

@@ -21,9 +21,9 @@ WritePlan plan(const char* text, Verb verb = Verb::write, const Scope& scope = k
     return plan_write(verb, Assignment::parse(text), scope, options);
 }
 
-std::string refusal(const char* text, Verb verb = Verb::write) {
+std::string refusal(const char* text, Verb verb = Verb::write, const WriteOptions& options = {}) {
     try {
-        plan(text, verb);
+        plan(text, verb, kPcienic, options);
     } catch (const Failure& failure) {
         EXPECT_EQ(failure.code(), cli::Exit::usage);
         return failure.what();
@@ -69,11 +69,32 @@ TEST(WritePolicy, WritesOnlyTheOnesOfAWriteOneField) {
 }
 
 TEST(WritePolicy, TakesAMask) {
-    const WritePlan write = plan("SCRATCH=0xff/0x0f");
+    const WritePlan write = plan("SCRATCH=0x0f/0x0f");
     EXPECT_EQ(write.result(0x12345678), 0x1234567fu);
+    EXPECT_EQ(plan("SCRATCH=0/0xff").result(0x12345678), 0x12345600u);
     EXPECT_EQ(plan("BAR4:0x10.h=0xab00/0xff00", Verb::write, kForeign).result(0x1234), 0xab34u);
     EXPECT_THAT(refusal("DMA_RING_SIZE.LOG2=1/1"), HasSubstr("a field needs no mask"));
     EXPECT_THAT(refusal("SCRATCH=1/0x100000000"), HasSubstr("does not fit"));
+}
+
+TEST(WritePolicy, RefusesBitsOutsideTheMask) {
+    EXPECT_THAT(refusal("SCRATCH=0x101/0xff"),
+                AllOf(HasSubstr("SCRATCH: the value has the bits 0x100, which the mask 0xff leaves out"),
+                      HasSubstr("write SCRATCH=0x1/0xff, or SCRATCH=0x101/0x1ff")));
+    EXPECT_EQ(plan("SCRATCH=0x1/0xff").result(0), 0x1u);
+    EXPECT_EQ(plan("SCRATCH=0x101/0x1ff").result(0), 0x101u);
+    EXPECT_THAT(refusal("SCRATCH=0x100/0xff", Verb::write, {.force = true}), HasSubstr("leaves out"))
+        << "no rule of the device's";
+}
+
+TEST(WritePolicy, RefusesToChangeNoBits) {
+    EXPECT_THAT(refusal("SCRATCH=1/0"), AllOf(HasSubstr("SCRATCH: the mask names no bits"),
+                                              HasSubstr("write SCRATCH=1, or give the bits that are meant as MASK")));
+    for (const Verb verb : {Verb::set, Verb::clear, Verb::toggle})
+        EXPECT_THAT(refusal("SCRATCH=0", verb),
+                    AllOf(HasSubstr("SCRATCH: 0 names no bits"), HasSubstr("SCRATCH=BITS")));
+    EXPECT_THAT(refusal("DMA_CTRL.ENABLE=0", Verb::set, {.force = true}),
+                HasSubstr("DMA_CTRL.ENABLE: 0 names no bits"));
 }
 
 TEST(WritePolicy, WarnsOfReservedBits) {
@@ -124,6 +145,31 @@ TEST(VerifyPolicy, LooksOnlyAtBitsThatKeepWhatIsWritten) {
     EXPECT_EQ(plan("SCRATCH=1").verify_mask, 0xffffffffu);
     EXPECT_EQ(plan("ERR_STATUS.VALID=1").verify_mask, 0u);
     EXPECT_EQ(plan("DMA_RING_SIZE.LOG2=1").verify_mask, 0xfu);
+}
+
+// --force writes what a device does not take, and whether it has is the question then.
+TEST(VerifyPolicy, LooksAtReadOnlyBitsThatAreForced) {
+    const WriteOptions forced{.force = true, .verify = true};
+    EXPECT_EQ(plan("ID=1", Verb::write, kPcienic, forced).verify_mask, 0xffffffffu);
+    EXPECT_EQ(plan("STATUS.READY=0", Verb::write, kPcienic, forced).verify_mask, 1u);
+    EXPECT_EQ(plan("0x50=1", Verb::write, {.device = "1af4:10f2", .bar_size = kPcienic.bar_size, .force = true}, forced)
+                  .verify_mask,
+              0xffffffffu)
+        << "no register is there";
+}
+
+TEST(VerifyPolicy, LooksAtReservedBitsThatAreSet) {
+    EXPECT_EQ(plan("DMA_RING_SIZE=0x105", Verb::write, kPcienic, {.verify = true}).verify_mask, 0x10fu);
+}
+
+TEST(VerifyPolicy, RefusesIfNoBitCanBeVerified) {
+    const WriteOptions verify{.verify = true};
+    for (const char* text : {"IRQ_TEST=3", "ERR_STATUS.VALID=1", "CTRL.RESET=1"})
+        EXPECT_THAT(
+            refusal(text, Verb::write, verify),
+            AllOf(HasSubstr("none of these bits reads back as it is written"), HasSubstr("leave out --verify")));
+    EXPECT_THAT(refusal("IRQ_TEST=3", Verb::write, {.force = true, .verify = true}), HasSubstr("leave out --verify"));
+    EXPECT_THAT(refusal("ERR_STATUS.VALID", Verb::clear, verify), HasSubstr("leave out --verify"));
 }
 
 TEST(ReadPolicy, RefusesWriteOnly) {

@@ -207,6 +207,15 @@ TEST_F(Ctl, VerifyEndsWith5WhereTheDeviceKeepsOtherBits) {
     EXPECT_THAT(result.err, HasSubstr("IRQ_MASK1: wrote 0x00000001, reads 0x00000000"));
 }
 
+TEST_F(Ctl, VerifyEndsWith5WhereNothingWasWritten) {
+    const Outcome forced = sim({"write", "--verify", "--force", "ID=1"});
+    EXPECT_EQ(forced.code, 5);
+    EXPECT_THAT(forced.err, HasSubstr("ID: wrote 0x00000001, reads 0x6e696370"));
+    EXPECT_EQ(sim({"write", "--verify", "DMA_RING_SIZE=0x105"}).code, 5) << "a reserved bit";
+    EXPECT_EQ(sim({"write", "--verify", "--force", "0x50=1"}).code, 5) << "no register";
+    EXPECT_REFUSED(sim({"write", "--verify", "IRQ_TEST=3"}), 2, HasSubstr("leave out --verify"));
+}
+
 TEST_F(Ctl, DryRunTouchesNothing) {
     sysfs_.add("0000:00:04.0", 0x1af4, 0x10f2, "e1000e");  // could not be opened
     const Outcome result = run({"-n", "write", "DMA_RING_SIZE.LOG2=5", ":", "read", "SCRATCH", ":", "reset"});
