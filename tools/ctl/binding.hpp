@@ -19,6 +19,13 @@ std::vector<uiovfio::Bdf> functions_to_bind(Session& session, bool group);
 cli::Document plan_document(const std::vector<uiovfio::Bdf>& functions, const std::string& driver,
                             const uiovfio::SysfsRoot& root);
 
+/// Who gets a device that is unbound.
+enum class Givee { former, none };
+
+/// What restoring these, or leaving them without a driver, would do.
+cli::Document restore_plan_document(const std::vector<uiovfio::Bdf>& functions, Givee givee,
+                                    const uiovfio::SysfsRoot& root);
+
 /// "no driver" for an empty name.
 std::string driver_text(const std::string& driver);
 

@@ -163,8 +163,9 @@ void refuse_unheeded(const Session& session, const std::vector<Chosen>& operatio
     };
     refuse_unless(heeds.selection || !options.selector.given(), "-s, -d", "where no device is needed");
     refuse_unless(heeds.backend || options.backend == "auto", "--backend", "where no device is opened");
-    refuse_unless(heeds.bar || !options.bar, "--bar", "where no operand is an offset");
-    refuse_unless(heeds.trace || options.trace.file.empty(), "--trace", "where no device is opened");
+    refuse_unless(heeds.bar || !options.bar, "--bar", "where no operand is an offset without a BAR");
+    const bool is_traced = heeds.trace && !options.dry_run;
+    refuse_unless(is_traced || options.trace.file.empty(), "--trace", "where no device is opened");
     refuse_unless(heeds.form || session.output().is_text(), "-o, --json", "where nothing is printed in that form");
 }
 
@@ -286,7 +287,7 @@ Exit run_checked(const std::vector<std::string>& arguments, World& world) {
         const bool is_kept = session.finish();
         return code == Exit::ok && !is_kept ? Exit::failure : code;
     } catch (...) {
-        session.flush();  // what was read before the failure is still worth having
+        session.flush_what_there_is();  // what was read before the failure is still worth having
         static_cast<void>(session.finish());
         throw;
     }

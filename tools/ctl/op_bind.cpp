@@ -20,17 +20,6 @@ using uiovfio::Bdf;
 
 std::string text_of(const Json& driver) { return driver.is_null() ? "no driver" : driver.get<std::string>(); }
 
-std::string plan_text(const Json& row) {
-    const std::string bdf = row["bdf"].get<std::string>();
-    const std::string back = row["restorable"].get<bool>() ? text_of(row["back"]) : "whichever driver the kernel finds";
-    std::string text = row["now"] == row["then"]
-                           ? fmt::format("{}: has {} already", bdf, text_of(row["now"]))
-                           : fmt::format("{}: would go from {} to {}", bdf, text_of(row["now"]), text_of(row["then"]));
-    text += fmt::format("; restore would give it to {}", back);
-    for (const Json& use : row["uses"]) text += fmt::format("\n  {}", use["text"].get<std::string>());
-    return text;
-}
-
 class Rebind : public Operation {
   public:
     void prepare(Session& session) override { functions_ = choose(session); }
@@ -110,18 +99,6 @@ class Bind : public Rebind {
     bool group_ = false;
 };
 
-/// Says what restoring a function would do.
-void explain_restore(Session& session, const Bdf& bdf, bool none) {
-    const auto recorded = uiovfio::recorded_driver(bdf, session.world().root);
-    std::error_code gone;
-    const std::string now = uiovfio::describe(bdf, session.world().root, gone).driver;
-    const std::string next = none       ? "no driver"
-                             : recorded ? driver_text(*recorded)
-                                        : "whichever driver the kernel finds";
-    fmt::print(session.output().stream(), "would take {} from {} and give it to {}\n", to_string(bdf), driver_text(now),
-               next);
-}
-
 class Unbind : public Rebind {
   public:
     void add_options(cli::Options& options) {
@@ -130,7 +107,8 @@ class Unbind : public Rebind {
     }
 
     void explain(Session& session) override {
-        for (const Bdf& bdf : functions_) explain_restore(session, bdf, none_);
+        const uiovfio::SysfsRoot& root = session.world().root;
+        session.emit(restore_plan_document(functions_, none_ ? Givee::none : Givee::former, root));
     }
 
     Exit run(Session& session) override {
@@ -162,7 +140,7 @@ class Restore : public Rebind {
     }
 
     void explain(Session& session) override {
-        for (const Bdf& bdf : functions_) explain_restore(session, bdf, false);
+        session.emit(restore_plan_document(functions_, Givee::former, session.world().root));
     }
 
     Exit run(Session& session) override {
@@ -244,35 +222,6 @@ std::vector<Bdf> functions_to_bind(Session& session, bool group) {
     }
     for (const Bdf& bdf : members_left(functions, root)) session.warn(why_left(bdf, root));
     return functions;
-}
-
-cli::Document plan_document(const std::vector<Bdf>& functions, const std::string& driver,
-                            const uiovfio::SysfsRoot& root) {
-    Json rows = Json::array();
-    for (const Bdf& bdf : functions) {
-        const uiovfio::BindPlan plan = uiovfio::plan_bind(bdf, driver, root);
-        Json uses = Json::array();
-        for (const uiovfio::Use& use : plan.uses)
-            uses.push_back({{"kind", name(use.kind)},
-                            {"through", use.through},
-                            {"by", use.by},
-                            {"mount_point", use.mount_point.empty() ? Json{} : Json(use.mount_point)},
-                            {"text", to_string(use)}});
-        rows.push_back({{"bdf", to_string(bdf)},
-                        {"now", driver_json(plan.now)},
-                        {"then", driver_json(plan.then)},
-                        {"restorable", plan.back.has_value()},
-                        {"back", driver_json(plan.back.value_or(""))},
-                        {"uses", std::move(uses)}});
-    }
-    return {.schema = "pcienic.bind-plan/1",
-            .columns = {{.key = "bdf", .title = "BDF"},
-                        {.key = "now", .title = "NOW"},
-                        {.key = "then", .title = "THEN"},
-                        {.key = "back", .title = "BACK"}},
-            .rows = std::move(rows),
-            .raw_key = "bdf",
-            .line = plan_text};
 }
 
 std::string driver_text(const std::string& driver) { return driver.empty() ? "no driver" : driver; }

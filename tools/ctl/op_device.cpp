@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // info, reset, irq
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 #include <fmt/ranges.h>
 
 #include <map>
@@ -23,7 +22,7 @@ class Info : public Operation {
     void add_options(cli::Options&) {}
     void prepare(Session& session) override { static_cast<void>(session.is_pcienic()); }
     void explain(Session& session) override {
-        session.output().stream() << "would open the device and read its identity\n";
+        session.would({"open the device and read its identity"}, session.device_json());
     }
 
     Exit run(Session& session) override {
@@ -119,11 +118,14 @@ class Reset : public Operation {
     void add_options(cli::Options& options) {
         options.add_flag("--software", software_, "By the device's own CTRL.RESET, not by the bus");
     }
-    void prepare(Session& session) override { static_cast<void>(session.is_pcienic()); }
+    void prepare(Session& session) override {
+        if (software_) return session.require_pcienic();
+        static_cast<void>(session.is_pcienic());  // that there is one to reset
+    }
 
     void explain(Session& session) override {
-        fmt::print(session.output().stream(), "would reset the device {}\n",
-                   software_ ? "by CTRL.RESET" : "by a function-level reset");
+        session.would({fmt::format("reset the device {}", software_ ? "by CTRL.RESET" : "by a function-level reset")},
+                      session.device_json());
     }
 
     Exit run(Session& session) override {
@@ -162,12 +164,13 @@ class Irq : public Operation {
         mode_ = kModes.at(mode_text_);
         vectors_ = cli::parse_ranges(text_, kMaxVectors - 1);
         limit_ = cli::parse_duration(timeout_);
-        static_cast<void>(session.is_pcienic());
+        session.require_pcienic();
     }
 
     void explain(Session& session) override {
-        fmt::print(session.output().stream(), "would enable {} and have the device raise the vectors {}\n",
-                   to_string(mode_), fmt::join(vectors_, ", "));
+        session.would({fmt::format("enable {} and have the device raise the vectors {}", to_string(mode_),
+                                   fmt::join(vectors_, ", "))},
+                      session.device_json());
     }
 
     Exit run(Session& session) override {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // diff
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 
 #include <compare>
 #include <map>
@@ -95,14 +94,13 @@ class Diff : public Operation {
 
     void explain(Session& session) override {
         if (live_)
-            fmt::print(session.output().stream(), "would read the {} registers of {}\n", before_.size(), files_[0]);
+            return session.would({fmt::format("read the {} places of {}, and compare", before_.size(), files_[0])},
+                                 session.device_json());
+        session.would({fmt::format("compare {} values of {} with {} of {}", before_.size(), files_[0], after_.size(),
+                                   files_[1])});
     }
 
-    [[nodiscard]] Heeds heeds() const override {
-        Heeds heeds = live_ ? kHeedsAll : kHeedsForm;
-        heeds.bar = false;  // the file names each
-        return heeds;
-    }
+    [[nodiscard]] Heeds heeds() const override { return live_ ? Heeds{} : kHeedsForm; }
 
     Exit run(Session& session) override {
         for (const auto& [access, place] : places_)

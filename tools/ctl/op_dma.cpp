@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // dma copy, dma fill, dma verify
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 
 #include <algorithm>
 #include <chrono>
@@ -100,12 +99,13 @@ class Dma : public Operation {
         if (!vector_text_.empty()) vector_ = cli::parse_index(vector_text_, kMaxVectors - 1);
         if (!in_.empty()) read_input();
         if (size_ == 0) throw Failure{Exit::usage, "dma: --size 0 moves nothing: give at least 1"};
-        static_cast<void>(session.is_pcienic());
+        session.require_pcienic();
     }
 
     void explain(Session& session) override {
-        fmt::print(session.output().stream(), "would {} {} bytes by DMA, {}, at offset {:#x} of device memory\n", what_,
-                   size_, direction_, offset_);
+        session.would({fmt::format("{} {} bytes by DMA, {}, at offset {:#x} of device memory", what_, size_, direction_,
+                                   offset_)},
+                      session.device_json());
     }
 
     Exit run(Session& session) override {

@@ -258,10 +258,11 @@ class Doctor : public Operation {
     }
 
     void explain(Session& session) override {
-        session.output().stream()
-            << (prove_ ? "would look at the machine's files, open the device, and have it try to reach "
-                         "memory that is not mapped for it\n"
-                       : "would look at the machine's files, and open no device\n");
+        const Json device = function_ ? device_json(*function_) : session.is_sim() ? session.device_json() : Json{};
+        session.would({prove_ ? "look at the machine's files, open the device, and have it try to reach memory that is "
+                                "not mapped for it"
+                              : "look at the machine's files, and open no device"},
+                      device);
     }
 
     [[nodiscard]] Heeds heeds() const override {

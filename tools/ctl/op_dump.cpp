@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // dump
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 
 #include <fstream>
 #include <ostream>
@@ -47,15 +46,16 @@ class Dump : public Operation {
     }
 
     void explain(Session& session) override {
-        for (const auto& [range, unused] : shown_) {
-            const Place first = range.place(0);
-            fmt::print(session.output().stream(), "would read {} bits of {}{}\n", range.width, first.name,
-                       range.accesses == 1 ? "" : fmt::format(", and {} more behind it", range.accesses - 1));
-        }
+        std::vector<std::string> steps;
+        for (const auto& [range, unused] : shown_)
+            steps.push_back(
+                fmt::format("read {} bits of {}{}", range.width, range.place(0).name,
+                            range.accesses == 1 ? "" : fmt::format(", and {} more behind it", range.accesses - 1)));
+        session.would(steps, session.device_json());
     }
 
     [[nodiscard]] Heeds heeds() const override {
-        Heeds heeds = kHeedsAll;
+        Heeds heeds = heeds_of(patterns_);
         heeds.form = file_.empty();
         return heeds;
     }

@@ -101,11 +101,12 @@ class Wait : public Operation {
     }
 
     void explain(Session& session) override {
-        fmt::print(session.output().stream(), "would read {} bits of {} every {} until {}, for at most {}\n",
-                   condition_.place.width, condition_.place.name, interval_, text_, timeout_);
+        session.would({fmt::format("read {} bits of {} every {} until {}, for at most {}", condition_.place.width,
+                                   condition_.place.name, interval_, text_, timeout_)},
+                      session.device_json());
     }
 
-    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
+    [[nodiscard]] Heeds heeds() const override { return heeds_of({text_}); }
 
     Exit run(Session& session) override {
         const Interruption guard;
@@ -161,6 +162,10 @@ class Watch : public Operation {
     }
 
     void prepare(Session& session) override {
+        if (session.is_one_document())
+            throw Failure{Exit::usage,
+                          "watch: writes a line whenever something changes, which is no part of one JSON document: "
+                          "use -o jsonl, or give it an invocation of its own"};
         places_.clear();
         for (const std::string& operand : operands_) {
             for (Place& place : parse_places(operand, session.scope(force_))) {
@@ -174,13 +179,13 @@ class Watch : public Operation {
     }
 
     void explain(Session& session) override {
-        for (const Place& place : places_) {
-            fmt::print(session.output().stream(), "would read {} bits of {} every {}\n", place.width, place.name,
-                       interval_);
-        }
+        std::vector<std::string> steps;
+        for (const Place& place : places_)
+            steps.push_back(fmt::format("read {} bits of {} every {}", place.width, place.name, interval_));
+        session.would(steps, session.device_json());
     }
 
-    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
+    [[nodiscard]] Heeds heeds() const override { return heeds_of(operands_); }
 
     Exit run(Session& session) override {
         const Interruption guard;

@@ -132,13 +132,14 @@ class Read : public Operation {
     }
 
     void explain(Session& session) override {
-        for (const Place& place : places_) {
-            fmt::print(session.output().stream(), "would read {} bits of {} at BAR{}+{:#05x}\n", place.width,
-                       place.name, place.bar, place.offset);
-        }
+        std::vector<std::string> steps;
+        for (const Place& place : places_)
+            steps.push_back(
+                fmt::format("read {} bits of {} at BAR{}+{:#05x}", place.width, place.name, place.bar, place.offset));
+        session.would(steps, session.device_json());
     }
 
-    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
+    [[nodiscard]] Heeds heeds() const override { return heeds_of(operands_); }
 
     Exit run(Session& session) override {
         cli::Document document{.schema = "pcienic.read/1", .columns = value_columns(), .raw_key = "value_hex"};
@@ -188,21 +189,22 @@ class Change : public Operation {
     }
 
     void explain(Session& session) override {
+        std::vector<std::string> steps;
         for (const WritePlan& plan : plans_) {
             const unsigned width = plan.place.width;
-            if (plan.read_before)
-                fmt::print(session.output().stream(), "would read {} bits of {}\n", width, plan.place.name);
-            fmt::print(session.output().stream(), "would write {} bits of {}: {}{}\n", width, plan.place.name,
-                       cli::hex(plan.value, width),
-                       plan.toggle        ? ", turned in what was read"
-                       : plan.needs_old() ? fmt::format(", the bits {} as read", cli::hex(plan.keep, width))
-                                          : "");
-            if (plan.read_after)
-                fmt::print(session.output().stream(), "would read {} bits of {}\n", width, plan.place.name);
+            const std::string read = fmt::format("read {} bits of {}", width, plan.place.name);
+            if (plan.read_before) steps.push_back(read);
+            steps.push_back(
+                fmt::format("write {} bits of {}: {}{}", width, plan.place.name, cli::hex(plan.value, width),
+                            plan.toggle        ? ", turned in what was read"
+                            : plan.needs_old() ? fmt::format(", the bits {} as read", cli::hex(plan.keep, width))
+                                               : ""));
+            if (plan.read_after) steps.push_back(read);
         }
+        session.would(steps, session.device_json());
     }
 
-    [[nodiscard]] Heeds heeds() const override { return kHeedsAll; }
+    [[nodiscard]] Heeds heeds() const override { return heeds_of(operands_); }
 
     Exit run(Session& session) override {
         cli::Document document{

@@ -83,8 +83,7 @@ class TraceFile : public Operation {
         const std::string what = action_ == "replay"   ? "replay it on a simulated device"
                                  : action_ == "export" ? "export it as " + form()
                                                        : "show it";
-        fmt::print(session.output().stream(), "would read {}, {} records, and {}\n", file_, trace_.records().size(),
-                   what);
+        session.would({fmt::format("read {}, {} records, and {}", file_, trace_.records().size(), what)});
     }
 
     [[nodiscard]] Heeds heeds() const override {

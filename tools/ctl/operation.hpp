@@ -5,11 +5,14 @@
 /// What one command of the command line does. All operations of an invocation are prepared, which finds every mistake
 /// that can be found without touching the device, before the first one runs.
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/exit.hpp"
 #include "cli/options.hpp"
+#include "place.hpp"
 #include "session.hpp"
 
 namespace pcienic::ctl {
@@ -38,15 +41,19 @@ inline constexpr Heeds kHeedsNothing{.selection = false, .backend = false, .bar 
 inline constexpr Heeds kHeedsForm{.selection = false, .backend = false, .bar = false, .trace = false, .form = true};
 /// Of one that needs a function, and does not open it.
 inline constexpr Heeds kHeedsFunction{.selection = true, .backend = false, .bar = false, .trace = false, .form = true};
-/// Of one whose operands may be offsets.
-inline constexpr Heeds kHeedsAll{.selection = true, .backend = true, .bar = true, .trace = true, .form = true};
+/// Of one that has these operands, which may be offsets.
+inline Heeds heeds_of(const std::vector<std::string>& operands) {
+    Heeds heeds;
+    heeds.bar = std::ranges::any_of(operands, takes_default_bar);
+    return heeds;
+}
 
 class Operation {
   public:
     virtual ~Operation() = default;
     /// Checks the operands. Throws Failure(usage).
     virtual void prepare(Session& session) = 0;
-    /// Says what run() would do, for --dry-run.
+    /// Says what run() would do, for --dry-run: by Session::would(), or as a document of its own.
     virtual void explain(Session& session) = 0;
     virtual cli::Exit run(Session& session) = 0;
     /// Asked once it is prepared.

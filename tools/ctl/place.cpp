@@ -339,6 +339,8 @@ bool is_offset(std::string_view text) {
            (!text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) != 0);
 }
 
+bool takes_default_bar(std::string_view text) { return is_offset(text) && text.find(':') == std::string_view::npos; }
+
 void check_count(std::string_view text, std::uint64_t accesses) {
     if (accesses <= kMaxPlaces) return;
     throw Failure{Exit::usage,

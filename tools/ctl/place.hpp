@@ -99,6 +99,9 @@ Range parse_range(std::string_view text, const Scope& scope);
 /// An operand that is an offset, rather than a name.
 bool is_offset(std::string_view text);
 
+/// An operand whose BAR is that of --bar: an offset that names none.
+bool takes_default_bar(std::string_view text);
+
 /// The most places that are listed one by one, as rows of output.
 inline constexpr std::uint64_t kMaxPlaces = 65536;
 

@@ -156,11 +156,14 @@ Bus& Session::bus() {
     return *bus_;
 }
 
+void Session::require_pcienic() {
+    if (is_pcienic()) return;
+    throw Failure{Exit::usage, fmt::format("{}: is no pcienic ({:04x}:{:04x}): this command needs one",
+                                           to_string(function().bdf), kVendorId, kDeviceId)};
+}
+
 Driver& Session::driver() {
-    if (!is_pcienic()) {
-        throw Failure{Exit::usage, fmt::format("{}: is no pcienic ({:04x}:{:04x}): this command needs one",
-                                               to_string(function().bdf), kVendorId, kDeviceId)};
-    }
+    require_pcienic();
     if (!driver_) driver_ = std::make_unique<Driver>(device());
     return *driver_;
 }
@@ -189,17 +192,32 @@ cli::Json Session::device_json() {
 }
 
 void Session::emit(cli::Document document) {
-    if (collecting_ && output_.format() == cli::Format::json) {
+    if (is_one_document()) {
         collected_.push_back(output_.envelope(document));
     } else {
         output_.write(document);
     }
 }
 
+void Session::would(const std::vector<std::string>& steps, cli::Json device) {
+    Json rows = Json::array();
+    for (const std::string& step : steps) rows.push_back({{"would", step}});
+    emit({.schema = "pcienic.dry-run/1",
+          .device = std::move(device),
+          .columns = {{.key = "would", .title = "WOULD"}},
+          .rows = std::move(rows),
+          .raw_key = "would",
+          .line = [](const Json& row) { return "would " + row["would"].get<std::string>(); }});
+}
+
 void Session::flush() {
-    if (!collecting_ || output_.format() != cli::Format::json) return;
+    if (!is_one_document()) return;
     output_.write({.schema = "pcienic.batch/1", .rows = collected_});
     collected_ = Json::array();
+}
+
+void Session::flush_what_there_is() {
+    if (!collected_.empty()) flush();
 }
 
 bool Session::finish() {

@@ -68,23 +68,31 @@ class Session {
     /// One for each -s, for what can be done to several. Throws as function() does.
     std::vector<uiovfio::PciFunction> functions();
     [[nodiscard]] bool is_pcienic();
+    /// Throws Failure(usage) if it is none.
+    void require_pcienic();
     Scope scope(bool force);
 
     /// Opened on first use. Throws Failure(permission) with the command that binds it, where it is not bound.
     uiovfio::Device& device();
     Bus& bus();
-    /// Throws Failure(usage) where the device is no pcienic.
+    /// Throws as require_pcienic() does.
     Driver& driver();
 
     /// The device as the envelope of a JSON document names it.
     cli::Json device_json();
     void emit(cli::Document document);
+    /// What --dry-run has to say: steps that would be done, each as "read 32 bits of ID".
+    void would(const std::vector<std::string>& steps, cli::Json device = nullptr);
     /// A line on stderr.
     void warn(const std::string& text) const;
 
     /// With several operations, JSON documents are collected into one.
     void collect() { collecting_ = true; }
+    /// Whether what is emitted becomes part of such a document.
+    [[nodiscard]] bool is_one_document() const { return collecting_ && output_.format() == cli::Format::json; }
     void flush();
+    /// The same after a failure: without a document if none was collected.
+    void flush_what_there_is();
     /// Closes the device, and warns where it was traced and the trace is not whole. False where it could not be
     /// written.
     bool finish();

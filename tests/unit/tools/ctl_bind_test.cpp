@@ -90,6 +90,36 @@ TEST_F(CtlBind, SaysWhatItWouldDoInJson) {
     EXPECT_THAT(run({"-n", "bind"}).out, EndsWith("e1000e\n  eth7 carries the machine's default route\n"));
 }
 
+// The real ones refuse for it.
+TEST_F(CtlBind, SaysWhatUnbindingWouldTakeAway) {
+    give_it_the_route();
+    const Words verbs[] = {{"unbind"}, {"restore"}, {"unbind", "--none"}};
+    for (const Words& verb : verbs)
+        EXPECT_THAT(run(Words{"-n"} + verb).out, EndsWith("\n  eth7 carries the machine's default route\n"));
+    const Outcome plan = run({"--json", "-n", "unbind"});
+    EXPECT_EQ(plan.code, 0) << plan.err;
+    const Json document = Json::parse(plan.out);
+    EXPECT_EQ(document["schema"], "pcienic.restore-plan/1");
+    const Json use = Json::parse(R"({"kind": "default_route", "through": "eth7", "by": "eth7", "mount_point": null,
+        "text": "eth7 carries the machine's default route"})");
+    const Json expected{
+        {"bdf", kNic}, {"now", "e1000e"}, {"then", nullptr}, {"by_kernel", true}, {"uses", Json::array({use})}};
+    EXPECT_EQ(document["data"], Json::array({expected}));
+    const Json none = Json::parse(run({"--json", "-n", "unbind", "--none"}).out)["data"][0];
+    EXPECT_EQ(none["by_kernel"], false);
+    EXPECT_EQ(none["then"], nullptr);
+}
+
+// Where there is nothing to take away, nothing is refused.
+TEST_F(CtlBind, SaysOfNoUsesIfTheDriverStays) {
+    sysfs_.add(kOther, 0x8086, 0x10d3, "igb");
+    EXPECT_EQ(run({"-s", "05.0", "bind"}).code, 0);  // nothing acts on it: igb still has the device
+    sysfs_.add_interface(kOther, "eth8", "up");
+    sysfs_.set_default_route("eth8");
+    EXPECT_EQ(run({"-n", "restore"}).out, "would take 0000:00:05.0 from igb and give it to igb\n");
+    EXPECT_EQ(Json::parse(run({"-n", "--json", "restore", "--all"}).out)["data"][0]["then"], "igb");
+}
+
 TEST_F(CtlBind, LeavesTheDefaultRouteAlone) {
     give_it_the_route();
     for (const Words& verb : {Words{"bind"}, Words{"unbind"}, Words{"restore"}, Words{"unbind", "--none"}}) {
