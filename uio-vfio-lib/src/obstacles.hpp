@@ -21,9 +21,11 @@ namespace uiovfio::detail {
 /// The node of a function that a UIO driver has ("/dev/uio0"); empty for none.
 [[nodiscard]] std::filesystem::path uio_node(const Bdf& bdf, const SysfsRoot& root);
 
-/// vfio-pci takes what has an ordinary header alone.
+/// vfio-pci takes what has an ordinary header alone. With which drivers a bridge does no harm, may_stay_in_group()
+/// knows.
 inline constexpr const char* kBridgesAreNotNeeded =
-    "take a device behind it: that can be had while the bridge stays with its driver";
+    "take a device behind it: the bridge may stay with pcieport, with pci-stub or without a driver; with another it is "
+    "in the way until `pcienic-ctl -s BRIDGE unbind --none`";
 
 /// drivers/vfio/group.c asks for it at every step, of whoever may open the node, too.
 inline constexpr const char* kNoIommuNeedsRoot =

@@ -195,6 +195,19 @@ TEST_F(CtlBind, SaysWhatItIsToThoseOfTheGroupThatItLeaves) {
     EXPECT_THAT(bound.err, AllOf(HasSubstr("0000:00:0b.0: is gone"), Not(HasSubstr("0000:00:0b.0: stays"))));
 }
 
+// One of them by itself: what is said is what bind --group says of it.
+TEST_F(CtlBind, SaysWhatItIsToABridgeThatIsBoundByItself) {
+    sysfs_.add("0000:00:09.0", 0x8086, 0x2448, "shpchp");
+    const auto bridge = sysfs_.root().sys / "bus/pci/devices/0000:00:09.0";
+    std::ofstream{bridge / "config", std::ios::binary} << std::string(0x0e, '\0') << '\x01' << std::string(0x31, '\0');
+    const auto agrees = AllOf(HasSubstr("is a bridge, and vfio-pci takes none"), HasSubstr("take a device behind it"),
+                              HasSubstr("may stay with pcieport, with pci-stub or without a driver"),
+                              HasSubstr("with another it is in the way until `pcienic-ctl -s BRIDGE unbind --none`"));
+    EXPECT_REFUSED(run({"-s", "09.0", "bind"}), 4, agrees);
+    EXPECT_THAT(run({"doctor", "00:09.0"}).out, agrees);
+    EXPECT_EQ(run({"-s", "09.0", "unbind", "--none"}).code, 0) << "the remedy";
+}
+
 TEST_F(CtlBind, TellsWhatElseTheGroupNeeds) {
     share_the_group();
     sysfs_.add("0000:00:06.0", 0x1234, 0x11e8, "vfio-pci");  // as if it had been bound: nothing acts on what is written
