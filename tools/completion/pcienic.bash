@@ -55,17 +55,23 @@ _pcienic_drivers() {
     for driver in "$_pcienic_sys"/bus/pci/drivers/*; do [[ ! -e $driver ]] || echo "${driver##*/}"; done
 }
 
+# What the tool's own help lists for an option; fails if it lists nothing.
+_pcienic_choices() {
+    local line values
+    line=$("${words[0]}" --help 2>/dev/null | grep -E -- "^  (-.,)?$1(,--[a-z-]+)? [A-Z]+:\{") || return
+    line=${line#*\{}
+    IFS=, read -ra values <<<"${line%%\}*}"
+    _pcienic_offer "${values[@]}"
+}
+
 # The value of an option that all tools know; fails where the word before is none of them.
 _pcienic_value() {
     # shellcheck disable=SC2046 # words are wanted
     case $1 in
         -s | --slot) _pcienic_offer $(_pcienic_addresses) ;;
         -d | --device) _pcienic_offer $(_pcienic_identities) ;;
-        -o | --output) _pcienic_offer table json jsonl tsv raw tap ;;
-        --color) _pcienic_offer auto always never ;;
-        --backend) _pcienic_offer auto vfio iommufd uio sysfs vfio-noiommu sim ;;
-        --mode) _pcienic_offer msix msi intx ;;
-        --via) _pcienic_offer device vfio both ;;
+        -o | --output | --color | --backend | --via) _pcienic_choices "$1" || true ;;
+        --mode) _pcienic_choices "$1" || _pcienic_offer msix msi intx ;; # an operation's, in pcienic-ctl
         --bar) _pcienic_offer 0 1 2 3 4 5 ;;
         --direction) _pcienic_offer host-to-device device-to-host host-to-host host device ;;
         --format) _pcienic_offer jsonl chrome ;;

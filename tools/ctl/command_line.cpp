@@ -202,19 +202,34 @@ std::vector<Chosen> parse_line(const CLI::App& grammar, const Words& words) {
     return operations;
 }
 
-/// Errors name the line.
-std::vector<Chosen> parse_script(const std::string& text, const std::string& name) {
+/// An operation of a script, and where it stands.
+struct ScriptOperation {
+    Chosen operation;
+    std::string place;  ///< "my-script:3"
+};
+
+/// Calls `act`, whose errors name the place.
+template <class Act>
+auto at(const std::string& place, Act&& act) {
+    try {
+        return act();
+    } catch (const Failure& failure) {
+        throw Failure{failure.code(), fmt::format("{}: {}", place, failure.what())};
+    } catch (const uiovfio::Error& error) {
+        throw Failure{cli::exit_for(error), fmt::format("{}: {}", place, error.what())};
+    }
+}
+
+std::vector<ScriptOperation> parse_script(const std::string& text, const std::string& name) {
     GlobalOptions options;
     std::ostringstream ignored;
     cli::Output output{std::string{kName}, ignored};
     const Parser grammar{options, output};
-    std::vector<Chosen> operations;
+    std::vector<ScriptOperation> operations;
     for (const ScriptLine& line : script_lines(text, name)) {
-        try {
-            std::ranges::move(parse_line(grammar.app(), line.words), std::back_inserter(operations));
-        } catch (const Failure& failure) {
-            throw Failure{failure.code(), fmt::format("{}:{}: {}", name, line.number, failure.what())};
-        }
+        const std::string place = fmt::format("{}:{}", name, line.number);
+        for (Chosen& operation : at(place, [&] { return parse_line(grammar.app(), line.words); }))
+            operations.push_back({std::move(operation), place});
     }
     return operations;
 }
@@ -233,25 +248,29 @@ class Run : public Operation {
                                                 : cli::read_file(file_, kLongestScript),
                                    file_);
         session.collect();
-        for (const Chosen& operation : operations_) operation->prepare(session);
+        for (const auto& [operation, place] : operations_) at(place, [&] { operation->prepare(session); });
     }
 
     void explain(Session& session) override {
-        for (const Chosen& operation : operations_) operation->explain(session);
+        for (const auto& [operation, place] : operations_) at(place, [&] { operation->explain(session); });
     }
 
     Exit run(Session& session) override {
-        for (const Chosen& operation : operations_) {
-            if (const Exit code = operation->run(session); code != Exit::ok) return code;
+        for (const auto& [operation, place] : operations_) {
+            if (const Exit code = at(place, [&] { return operation->run(session); }); code != Exit::ok) return code;
         }
         return Exit::ok;
     }
 
-    [[nodiscard]] Heeds heeds() const override { return heeded_by(operations_); }
+    [[nodiscard]] Heeds heeds() const override {
+        Heeds all = kHeedsNothing;
+        for (const auto& [operation, place] : operations_) all = all | operation->heeds();
+        return all;
+    }
 
   private:
     std::string file_;
-    std::vector<Chosen> operations_;
+    std::vector<ScriptOperation> operations_;
 };
 
 Exit run_checked(const std::vector<std::string>& arguments, World& world) {

@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "cli/input.hpp"
+#include "cli/shell.hpp"
 #include "operation.hpp"
 #include "rows.hpp"
 
@@ -39,8 +40,8 @@ struct DumpFile {
 };
 
 [[noreturn]] void refuse(const std::string& file) {
-    throw Failure{Exit::usage,
-                  fmt::format("{}: is not a dump: make one with 'pcienic-ctl dump --json > {}'", file, file)};
+    throw Failure{Exit::usage, fmt::format("{}: is not a dump: make one with `pcienic-ctl dump --json > {}`", file,
+                                           cli::shell_word(file))};
 }
 
 std::string identity_of(const Json& device) {

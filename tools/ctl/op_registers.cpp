@@ -177,8 +177,9 @@ class Change : public Operation {
         options.add_option("what", operands_, kForm).required().type_name("WHAT");
         options.add_flag("--force", options_.force, "Also where the access policy speaks against it");
         options.add_flag("--verify", options_.verify, "Read back, and fail (5) where the bits are not as written");
-        options.add_flag("--no-readback{false}", options_.read_back,
-                         "Only the store: no load before or after that is not needed");
+        options.add_flag(
+            "--no-readback", [this] { options_.read_back = false; },
+            "Only the store: no load before or after that is not needed");
     }
 
     void prepare(Session& session) override {

@@ -13,6 +13,7 @@
 
 #include "binding.hpp"
 #include "cli/number.hpp"
+#include "cli/shell.hpp"
 #include "foreground.hpp"
 
 namespace pcienic::ctl {
@@ -54,7 +55,7 @@ class With : public Operation {
     void explain(Session& session) override {
         session.emit(plan_document(functions_, driver_, session.world().root));
         if (session.output().is_text())
-            fmt::print(session.output().stream(), "would run {}\n", fmt::join(session.options().command, " "));
+            fmt::print(session.output().stream(), "would run {}\n", cli::shell_words(session.options().command));
     }
 
     Exit run(Session& session) override {

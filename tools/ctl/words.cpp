@@ -9,6 +9,7 @@
 #include <span>
 
 #include "cli/exit.hpp"
+#include "cli/shell.hpp"
 
 namespace pcienic::ctl {
 namespace {
@@ -70,19 +71,33 @@ std::string_view operation_of(const CLI::App& app, const Words& words) {
     return places.empty() ? std::string_view{} : words[places.front()];
 }
 
+namespace {
+
+/// ":read" and "read;" are what a shell, or a person in a hurry, has left of an operation and a separator.
+std::string without_separators(std::string word) {
+    constexpr const char* kSeparators = ";&|,:";
+    const std::size_t last = word.find_last_not_of(kSeparators);
+    word.erase(last == std::string::npos ? 0 : last + 1);
+    return word.substr(std::min(word.find_first_not_of(kSeparators), word.size()));
+}
+
+}  // namespace
+
 void refuse_joined(const CLI::App& app, const Words& words) {
     const std::vector<std::size_t> places = operands(app, words);
     if (places.empty() || find_operation(app, words[places.front()]) == nullptr) return;
     const std::string& operation = words[places.front()];
     for (const std::size_t place : std::span{places}.subspan(1)) {
-        const bool is_operation = find_operation(app, words[place]) != nullptr;
+        const bool is_operation = find_operation(app, without_separators(words[place])) != nullptr;
         if (!is_operation && !is_separator(words[place])) continue;
-        const std::span all{words};
-        const auto rest = all.subspan(is_operation ? place : place + 1);
+        Words first(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(place));
+        first.back() = without_separators(first.back());
+        Words rest(words.begin() + static_cast<std::ptrdiff_t>(is_operation ? place : place + 1), words.end());
+        if (is_operation) rest.front() = without_separators(rest.front());
         throw Failure{Exit::usage,
-                      fmt::format("'{}': is no operand of {}: separate operations with ' : ', as in 'pcienic-ctl {} : "
-                                  "{}'{}",
-                                  words[place], operation, fmt::join(all.first(place), " "), fmt::join(rest, " "),
+                      fmt::format("'{}': is no operand of {}: separate operations with ' : ', as in `pcienic-ctl {} : "
+                                  "{}`{}",
+                                  words[place], operation, cli::shell_words(first), cli::shell_words(rest),
                                   is_operation && names_files(operation)
                                       ? fmt::format("; a file of that name is ./{}", words[place])
                                       : "")};

@@ -212,7 +212,8 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
         std::fflush(stdout);
         std::cerr << "pcienic-demo: " << error.what() << '\n';
-        return 1;
+        const auto* known = dynamic_cast<const uiovfio::Error*>(&error);
+        return known != nullptr && known->errc() == uiovfio::Errc::invalid_bdf ? 2 : 1;
     }
     title(all_held ? "Everything held." : "Something did not hold: see above.");
     return all_held ? 0 : 5;

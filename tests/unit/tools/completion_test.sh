@@ -58,6 +58,12 @@ offers 'pcienic-ctl trace export --format ' jsonl chrome
 offers 'pcienic-ctl trace replay --may' --may-differ
 offers 'pcienic-ctl --trace-' --trace-limit --trace-memory
 offers 'pcienic-ctl -o j' json jsonl
+offers 'pcienic-ctl -o ' table json jsonl tsv raw
+offers 'pcienic-irqtest -o ' table json tap
+offers 'pcienic-irqtest --backend ' auto vfio iommufd uio vfio-noiommu sim
+offers 'pcienic-irqtest --mode ' auto msix msi intx
+offers 'pcienic-ctl irq 0 --mode ' msix msi intx
+offers 'pcienic-ctl dma copy --vector ' ''
 # bash has split the address at its colons and replaces what follows the last one
 offers 'pcienic-ctl -s 0000:0' 01:00.0
 offers 'pcienic-ctl -s ' 0000:01:00.0

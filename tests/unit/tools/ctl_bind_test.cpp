@@ -300,6 +300,7 @@ TEST_F(CtlBind, WithSaysWhatItWouldDo) {
     EXPECT_EQ(run({"-n", "with", "--", "./my-driver", "-v"}).out,
               "0000:00:04.0: would go from e1000e to vfio-pci; restore would give it to e1000e\n"
               "would run ./my-driver -v\n");
+    EXPECT_THAT(run({"-n", "with", "--", "sh", "-c", "exit 3"}).out, EndsWith("would run sh -c 'exit 3'\n"));
 }
 
 TEST_F(CtlBind, WithLeavesARecordToRestoreWhenItIsKilled) {

@@ -97,6 +97,35 @@ TEST_F(CtlWords, OtherSeparatorsAreRefused) {
             }
 }
 
+// What is suggested is what one types next.
+TEST_F(CtlWords, TheSuggestedLineWorks) {
+    for (const Line& line :
+         {Line{"write", "SCRATCH=1:", "read", "ID"}, Line{"write", "SCRATCH=1;", "read", "ID"},
+          Line{"write", "SCRATCH=1", ":read", "ID"}, Line{"write", "SCRATCH=1", ";", "read", "ID"}}) {
+        EXPECT_REFUSED(sim(line), 2, HasSubstr("as in `pcienic-ctl --backend sim write SCRATCH=1 : read ID`"));
+    }
+    EXPECT_REFUSED(sim({"dump", "IRQ_M*", "read", "ID"}), 2,
+                   HasSubstr("as in `pcienic-ctl --backend sim dump 'IRQ_M*' : read ID`"));
+    EXPECT_REFUSED(run({"diff", "/no/such file", "/no/such file"}), 2, HasSubstr("/no/such file"));
+    const std::string odd = file("no dump", "{}");
+    EXPECT_REFUSED(run({"diff", odd, odd}), 2, HasSubstr("pcienic-ctl dump --json > '" + odd + "'"));
+}
+
+TEST_F(CtlWords, EveryMistakeInAScriptHasItsLine) {
+    EXPECT_REFUSED(sim({"run", "-"}, "read ID\n\nread SCRACH\n"), 2, HasSubstr("-:3: 'SCRACH': unknown register"));
+    EXPECT_REFUSED(sim({"-n", "run", "-"}, "read ID\nwrite ID=1 : read ID\n"), 2, HasSubstr("-:2: ID: is read-only"));
+    EXPECT_REFUSED(sim({"run", "-"}, "# wait for it\nwait STATUS.READY==0 --timeout 1ms\n"), 6,
+                   HasSubstr("-:2: STATUS.READY==0: not so within 1ms"));
+    EXPECT_REFUSED(sim({"run", "-"}, "irq 99\n"), 2, HasSubstr("-:1: vector 99: the device has 32"));
+    EXPECT_REFUSED(run({"run", "-"}, "# not bound\n\nread ID\n"), 4, HasSubstr("-:3: 0000:00:04.0: "));
+}
+
+TEST_F(CtlWords, HelpNamesOptionsAsTheyAreTyped) {
+    for (const auto& [name, lines] : operations_)
+        EXPECT_THAT(run({name, "--help"}).out, testing::Not(HasSubstr("{false}"))) << name;
+    EXPECT_EQ(sim({"write", "--no-readback", "SCRATCH=1"}).out, "SCRATCH 0x010 := 0x00000001\n");
+}
+
 TEST_F(CtlWords, AScriptsLineIsAsACommandLine) {
     for (const auto& [name, firsts] : operations_)
         for (const Line& first : firsts) {
