@@ -23,9 +23,21 @@ Json uses_json(const std::vector<uiovfio::Use>& uses) {
     return rows;
 }
 
-std::string uses_text(const Json& row) {
+/// What would be refused for. A device that keeps its driver is not taken from anything.
+void add_obstacles(Json& row, const Bdf& bdf, bool stays, const std::vector<uiovfio::Use>& uses,
+                   const uiovfio::SysfsRoot& root) {
+    row["uses"] = uses_json(uses);
+    const bool is_held = !stays && uiovfio::is_held(bdf, root);
+    row["held"] = is_held;
+    row["holders"] = is_held ? holders_json(bdf, root) : Json::array();
+}
+
+std::string obstacles_text(const Json& row) {
     std::string text;
     for (const Json& use : row["uses"]) text += fmt::format("\n  {}", use["text"].get<std::string>());
+    for (const Json& holder : row["holders"])
+        text += fmt::format("\n  {} has it open", holder["text"].get<std::string>());
+    if (row["held"].get<bool>() && row["holders"].empty()) text += "\n  it, or its group, is open through VFIO";
     return text;
 }
 
@@ -38,12 +50,12 @@ std::string plan_text(const Json& row) {
                            ? fmt::format("{}: has {} already", bdf, text_of(row["now"]))
                            : fmt::format("{}: would go from {} to {}", bdf, text_of(row["now"]), text_of(row["then"]));
     text += fmt::format("; restore would give it to {}", back);
-    return text + uses_text(row);
+    return text + obstacles_text(row);
 }
 
 std::string restore_text(const Json& row) {
     return fmt::format("would take {} from {} and give it to {}{}", row["bdf"].get<std::string>(), text_of(row["now"]),
-                       row["by_kernel"].get<bool>() ? kKernelsChoice : text_of(row["then"]), uses_text(row));
+                       row["by_kernel"].get<bool>() ? kKernelsChoice : text_of(row["then"]), obstacles_text(row));
 }
 
 /// As restore() and unbind() look at it: only what keeps its driver may be in use.
@@ -52,14 +64,22 @@ Json restore_row(const Bdf& bdf, Givee givee, const uiovfio::SysfsRoot& root) {
     std::error_code gone;
     const std::string now = uiovfio::describe(bdf, root, gone).driver;
     const bool stays = recorded && *recorded == now;
-    return {{"bdf", to_string(bdf)},
-            {"now", driver_json(now)},
-            {"then", driver_json(recorded.value_or(""))},
-            {"by_kernel", givee == Givee::former && !recorded},
-            {"uses", stays ? Json::array() : uses_json(uiovfio::uses_of(bdf, root))}};
+    Json row{{"bdf", to_string(bdf)},
+             {"now", driver_json(now)},
+             {"then", driver_json(recorded.value_or(""))},
+             {"by_kernel", givee == Givee::former && !recorded}};
+    add_obstacles(row, bdf, stays, stays ? std::vector<uiovfio::Use>{} : uiovfio::uses_of(bdf, root), root);
+    return row;
 }
 
 }  // namespace
+
+Json holders_json(const Bdf& bdf, const uiovfio::SysfsRoot& root) {
+    Json holders = Json::array();
+    for (const uiovfio::Holder& holder : uiovfio::holders_of(bdf, root))
+        holders.push_back({{"process", holder.process}, {"command", holder.command}, {"text", to_string(holder)}});
+    return holders;
+}
 
 cli::Document plan_document(const std::vector<Bdf>& functions, const std::string& driver,
                             const uiovfio::SysfsRoot& root) {
@@ -70,8 +90,8 @@ cli::Document plan_document(const std::vector<Bdf>& functions, const std::string
                         {"now", driver_json(plan.now)},
                         {"then", driver_json(plan.then)},
                         {"restorable", plan.back.has_value()},
-                        {"back", driver_json(plan.back.value_or(""))},
-                        {"uses", uses_json(plan.uses)}});
+                        {"back", driver_json(plan.back.value_or(""))}});
+        add_obstacles(rows.back(), bdf, plan.now == plan.then, plan.uses, root);
     }
     return {.schema = "pcienic.bind-plan/1",
             .columns = {{.key = "bdf", .title = "BDF"},

@@ -26,6 +26,9 @@ enum class Givee { former, none };
 cli::Document restore_plan_document(const std::vector<uiovfio::Bdf>& functions, Givee givee,
                                     const uiovfio::SysfsRoot& root);
 
+/// The processes that have it open.
+cli::Json holders_json(const uiovfio::Bdf& bdf, const uiovfio::SysfsRoot& root);
+
 /// "no driver" for an empty name.
 std::string driver_text(const std::string& driver);
 

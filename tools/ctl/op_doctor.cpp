@@ -88,14 +88,6 @@ Json group_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
     return {{"number", *function.iommu_group}, {"members", members}};
 }
 
-/// A device that another process has open is ready, and cannot be opened all the same.
-Json holders_json(const uiovfio::Bdf& bdf, const uiovfio::SysfsRoot& root) {
-    Json holders = Json::array();
-    for (const uiovfio::Holder& holder : uiovfio::holders_of(bdf, root))
-        holders.push_back({{"process", holder.process}, {"command", holder.command}, {"text", to_string(holder)}});
-    return holders;
-}
-
 Json addresses_json(const PciFunction& function, const uiovfio::SysfsRoot& root) {
     const auto width = uiovfio::iommu_width(function.bdf, root);
     Json rows = Json::array();
@@ -284,6 +276,7 @@ class Doctor : public Operation {
         if (function_) {
             row["device"] = device_json(*function_);
             row["device"]["group"] = group_json(*function_, root);
+            // A device that another process has open is ready, and cannot be opened all the same.
             row["device"]["holders"] = holders_json(function_->bdf, root);
             row["addresses"] = addresses_json(*function_, root);
         }

@@ -86,7 +86,8 @@ TEST_F(CtlBind, SaysWhatItWouldDoInJson) {
     EXPECT_EQ(document["data"], Json::parse(R"([{"bdf": "0000:00:04.0", "now": "e1000e", "then": "vfio-pci",
         "restorable": true, "back": "e1000e",
         "uses": [{"kind": "default_route", "through": "eth7", "by": "eth7", "mount_point": null,
-                  "text": "eth7 carries the machine's default route"}]}])"));
+                  "text": "eth7 carries the machine's default route"}],
+        "held": false, "holders": []}])"));
     EXPECT_THAT(run({"-n", "bind"}).out, EndsWith("e1000e\n  eth7 carries the machine's default route\n"));
 }
 
@@ -102,12 +103,39 @@ TEST_F(CtlBind, SaysWhatUnbindingWouldTakeAway) {
     EXPECT_EQ(document["schema"], "pcienic.restore-plan/1");
     const Json use = Json::parse(R"({"kind": "default_route", "through": "eth7", "by": "eth7", "mount_point": null,
         "text": "eth7 carries the machine's default route"})");
-    const Json expected{
-        {"bdf", kNic}, {"now", "e1000e"}, {"then", nullptr}, {"by_kernel", true}, {"uses", Json::array({use})}};
+    const Json expected{{"bdf", kNic},
+                        {"now", "e1000e"},
+                        {"then", nullptr},
+                        {"by_kernel", true},
+                        {"uses", Json::array({use})},
+                        {"held", false},
+                        {"holders", Json::array()}};
     EXPECT_EQ(document["data"], Json::array({expected}));
     const Json none = Json::parse(run({"--json", "-n", "unbind", "--none"}).out)["data"][0];
     EXPECT_EQ(none["by_kernel"], false);
     EXPECT_EQ(none["then"], nullptr);
+}
+
+// Nor is a device taken from a process that has it open.
+TEST_F(CtlBind, SaysWhichProcessHasTheDevice) {
+    sysfs_.add(kOther, 0x8086, 0x10d3, "vfio-pci");
+    sysfs_.add_driver("igb");
+    const std::filesystem::path device = sysfs_.root().sys / "bus/pci/devices" / kOther;
+    const std::filesystem::path files = sysfs_.root().proc / "4711/fd";
+    std::filesystem::create_directories(device / "vfio-dev/vfio3");
+    std::ofstream{device / "vfio-dev/vfio3/dev"} << "511:0\n";
+    std::filesystem::create_directories(files);
+    std::ofstream{sysfs_.root().proc / "4711/comm"} << "qemu\n";
+    std::filesystem::create_symlink(sysfs_.root().dev / "vfio/devices/vfio3", files / "7");
+    for (const Words& verb : {Words{"bind", "igb"}, Words{"unbind"}, Words{"restore"}}) {
+        EXPECT_THAT(run(Words{"-n", "-s", "05.0"} + verb).out, EndsWith("\n  process 4711 (qemu) has it open\n"));
+        const Json row = Json::parse(run(Words{"-n", "--json", "-s", "05.0"} + verb).out)["data"][0];
+        EXPECT_EQ(row["held"], true);
+        EXPECT_EQ(row["holders"][0]["process"], 4711);
+        EXPECT_EQ(row["holders"][0]["text"], "process 4711 (qemu)");
+    }
+    EXPECT_EQ(run({"-n", "-s", "05.0", "bind"}).out,
+              "0000:00:05.0: has vfio-pci already; restore would give it to whichever driver the kernel finds\n");
 }
 
 // Where there is nothing to take away, nothing is refused.
