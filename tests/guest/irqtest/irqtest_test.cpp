@@ -175,7 +175,7 @@ TEST(Demo, EverythingHolds) {
 
 TEST(Demo, SaysWhatIsWrongWithItsArgument) {
     const Outcome outcome = shell("pcienic-demo nonsense");
-    EXPECT_EQ(outcome.status, 1);
+    EXPECT_EQ(outcome.status, 2);
     EXPECT_THAT(outcome.text, StartsWith("pcienic-demo: "));
 }
 
