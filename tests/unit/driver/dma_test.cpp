@@ -466,6 +466,74 @@ TEST_F(DmaOnSim, RestartingTwiceKeepsTheTicketsApart) {
     for (std::size_t i = 1; i < tickets.size(); ++i) EXPECT_LT(tickets[i - 1], tickets[i]);
 }
 
+// --- a device that says what cannot be, or does not stop ---
+
+// The program is the device here: it writes completions itself, and rings no doorbell.
+class DmaByHand : public OnSim {
+  protected:
+    void complete(std::size_t index, std::uint32_t tag, Completion::Status::CodeValue code, std::uint64_t detail) {
+        using Status = Completion::Status;
+        auto* completions = reinterpret_cast<Completion*>(rings.bytes().data() + 2 * sizeof(Descriptor));
+        completions[index].tag = tag;
+        completions[index].detail = detail;
+        completions[index].status = Status::Value{}
+                                        .set<Status::Phase>(true)
+                                        .set<Status::Index>(static_cast<std::uint32_t>(index))
+                                        .set<Status::Code>(code)
+                                        .raw();
+    }
+
+    uiovfio::DmaBuffer rings = buffer(ring_bytes(2)), target = buffer(4096);
+    DmaEngine dma{driver, {.entries = 2, .memory = &rings.mapping()}};
+};
+
+TEST_F(DmaByHand, ACompletionThatCannotBeSoEndsTheQueue) {
+    using Code = Completion::Status::CodeValue;
+    complete(0, 0, Code::kOk, 4096);
+    EXPECT_THAT(dma.wait(dma.post(fill(target, 4096, 0)), kPatience), Moved(4096));
+    complete(1, 1, Code::kOk, std::uint64_t{1} << 40);
+    EXPECT_THAT(dma.wait(dma.post(fill(target, 4096, 0)), kPatience), EndsAs(Errc::bad_completion));
+    EXPECT_FALSE(dma.running());
+    dma.restart();
+    complete(0, 4, static_cast<Code>(64), 0);
+    EXPECT_THAT(dma.wait(dma.post(fill(target, 4096, 0)), kPatience), EndsAs(Errc::bad_completion))
+        << "a code that is none of the device's";
+}
+
+TEST_F(DmaByHand, APostThatFindsTheQueueStoppedIsRefused) {
+    using Code = Completion::Status::CodeValue;
+    dma.post(fill(target, 4096, 0));
+    dma.post(fill(target, 4096, 0));
+    complete(0, 0, Code::kOk, 4096);
+    complete(1, 77, Code::kOk, 4096);
+    std::error_code ec;
+    dma.post(fill(target, 4096, 0), ec);
+    EXPECT_EQ(ec, Errc::engine_disabled);
+    EXPECT_EQ(target.leases(), 0u);
+}
+
+// It reads all ones as one that is gone does, and goes on when it wakes.
+TEST_F(OnSim, AnEngineThatEndsWhileTheDeviceSleepsCutsItOff) {
+    constexpr std::size_t kLong = 4u << 20;
+    uiovfio::DmaBuffer target = buffer(kLong);
+    const auto power =
+        static_cast<std::uint16_t>(device.config().find(uiovfio::capability::kPowerManagement)->offset + 4);
+    {
+        DmaEngine dma(driver, {.entries = 256});
+        for (int i = 0; i < 200; ++i) dma.post(fill(target, kLong, ~std::uint64_t{0}));
+        const Ticket last = dma.submit(fill(target, kLong, ~std::uint64_t{0}));
+        device.config().write16(power, 3);  // D3hot
+        EXPECT_THAT(dma.wait(last, std::chrono::milliseconds(100)), EndsAs(make_error_code(uiovfio::Errc::timed_out)));
+        EXPECT_GT(target.leases(), 0u);
+        expect_error(Errc::engine_stuck, [&] { dma.stop(); });
+    }
+    EXPECT_FALSE(device.config().bus_master());
+    std::memset(target.bytes().data(), 0, target.size());
+    device.config().write16(power, 0);
+    ASSERT_TRUE(uiovfio::sim::settle(device, kPatience));
+    EXPECT_TRUE(std::ranges::all_of(target.bytes(), [](std::byte b) { return b == std::byte{0}; }));
+}
+
 TEST_F(DmaOnSim, DestroyingABusyEngineUnmapsNothingThatTheDeviceUses) {
     dma.stop();
     uiovfio::DmaBuffer big_source = buffer(8u << 20), big_destination = buffer(8u << 20);

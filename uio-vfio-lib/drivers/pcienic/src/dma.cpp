@@ -82,6 +82,12 @@ bool writes_host(Opcode opcode) noexcept {
     return opcode == Opcode::kHostToHost || opcode == Opcode::kDeviceToHost || opcode == Opcode::kFillHost;
 }
 
+// Whether the device can have said that of the command: a false number of bytes would become a length in the program.
+bool is_possible(const Command& command, Code code, std::uint64_t detail) noexcept {
+    if (code == Code::kOk) return detail == (command.opcode == Opcode::kNop ? 0 : command.length);
+    return code <= Code::kBadVector;
+}
+
 // The latch holds the first error; where that is an older one, it does not say why the queue stopped.
 Errc why_stopped(regs::ErrCode::CodeValue latched) noexcept {
     switch (latched) {
@@ -116,8 +122,8 @@ DmaEngine::Ring DmaEngine::ring_at(std::size_t offset, std::size_t size) const {
 DmaEngine::~DmaEngine() {
     std::error_code failed;
     stop(failed);
-    // A device that does not stop is cut off by the unmapping that follows; the caller's memory stays mapped.
-    if (failed && options_.memory != nullptr) driver_.device().config().set_bus_master(false, failed);
+    // The commands' memory may be used for something else from here on, whatever the device still has to do.
+    if (failed) driver_.device().config().set_bus_master(false, failed);
 }
 
 // --- the ring ---
@@ -140,11 +146,12 @@ Ticket DmaEngine::post(const Command& command) {
 Ticket DmaEngine::post(const Command& command, std::error_code& ec) noexcept {
     using Control = Descriptor::Control;
     ec.clear();
-    if (!running_) {
+    const bool has_room = running_ && (outstanding() < capacity() || poll() > 0);
+    if (!running_) {  // poll() may have found that it stopped
         ec = stop_reason_ ? Errc::queue_stopped : Errc::engine_disabled;
         return {};
     }
-    if (outstanding() == capacity() && poll() == 0) {
+    if (!has_room) {
         ec = Errc::ring_full;
         return {};
     }
@@ -215,7 +222,10 @@ std::size_t DmaEngine::poll() noexcept {
         const Status::Value status{std::atomic_ref(c.status).load(std::memory_order_acquire)};
         if (status.get<Status::Phase>() != phase(consumed_)) break;
         Slot& slot = slots_[index(consumed_)];
-        if (status.get<Status::Index>() != index(consumed_) || c.tag != static_cast<std::uint32_t>(consumed_)) {
+        const Code code = status.get<Status::Code>();
+        const std::uint64_t detail = c.detail;
+        if (status.get<Status::Index>() != index(consumed_) || c.tag != static_cast<std::uint32_t>(consumed_) ||
+            !is_possible(slot.command, code, detail)) {
             // Not over before the device has let go: what is over may be unmapped and used for something else.
             if (halt())
                 end_outstanding({Errc::bad_completion, status.get<Status::Index>()});
@@ -223,8 +233,7 @@ std::size_t DmaEngine::poll() noexcept {
                 running_ = false;
             break;
         }
-        const Code code = status.get<Status::Code>();
-        end(slot, {code == Code::kOk ? std::error_code{} : make_error_code(static_cast<Errc>(code)), c.detail});
+        end(slot, {code == Code::kOk ? std::error_code{} : make_error_code(static_cast<Errc>(code)), detail});
         ++consumed_;
     }
     return taken;
@@ -236,6 +245,8 @@ std::size_t DmaEngine::inspect() noexcept {
     // Only now: what the queue completed before it stopped is in the ring.
     const std::size_t taken = poll();
     if (status.raw() == kAllOnes) {
+        // One that sleeps reads all ones, too: it goes on when it wakes, so that nothing is over.
+        if (driver_.device().is_present()) return taken;
         end_outstanding({make_error_code(uiovfio::Errc::device_gone), 0});
     } else if (status.get<regs::DmaStatus::State>() == State::kDisabled) {
         enabled_ = false;
@@ -367,11 +378,12 @@ bool DmaEngine::halt() noexcept {
     const auto deadline = Clock::now() + kStopTimeout;
     for (;;) {
         const auto status = regs::DmaStatus::read_acquire(registers);
-        if (status.get<regs::DmaStatus::State>() == State::kDisabled || status.raw() == kAllOnes) {
+        const bool is_silent = status.raw() == kAllOnes;
+        if (is_silent ? !driver_.device().is_present() : status.get<regs::DmaStatus::State>() == State::kDisabled) {
             enabled_ = false;
             return true;
         }
-        if (Clock::now() >= deadline) return false;
+        if (is_silent || Clock::now() >= deadline) return false;  // asleep, or stuck
         std::this_thread::yield();
     }
 }
