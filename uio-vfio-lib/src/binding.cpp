@@ -115,7 +115,8 @@ std::string way_to_driver(std::string_view driver, const SysfsRoot& root) {
                    ? fmt::format("did you mean {}?", name)
                    : fmt::format("did you mean {}? load it with `modprobe {}`", name, name);
     }
-    if (!is_there(module)) return fmt::format("load its module with `modprobe {}`, or {}", shell_word(std::string{driver}), kList);
+    if (!is_there(module))
+        return fmt::format("load its module with `modprobe {}`, or {}", shell_word(std::string{driver}), kList);
     std::vector<std::string> drivers;
     for (const std::string& name : names_in(module / "drivers"))
         if (name.starts_with("pci:")) drivers.push_back(name.substr(4));

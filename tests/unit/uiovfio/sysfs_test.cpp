@@ -272,7 +272,7 @@ TEST_F(WhyNotVfio, ABridgeIsToBeLeft) {
     tree.add_function("0000:00:1f.0", "0x8086", "0x244e", "0x060400");
     tree.set_group("0000:00:1f.0", 8);
     EXPECT_THAT(why_not(Bdf::parse("0000:00:1f.0"), "vfio", tree.root)->remedy,
-                HasSubstr("the bridge stays with its driver"));
+                HasSubstr("the bridge may stay with pcieport"));
 }
 
 TEST_F(WhyNotVfio, NoIommuModeIsNothingForADeviceBehindAnIommu) {
